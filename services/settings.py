@@ -1,0 +1,92 @@
+"""Environment in -> one typed `Settings`: the only place that reads configuration."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Milliseconds = Annotated[int, Field(ge=0)]
+
+
+class KafkaSettings(BaseModel):
+    """Names are aiokafka's own."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+    topic_prefix: str = ""  #: put before every topic and group name, e.g. "staging."
+
+
+class MongoSettings(BaseModel):
+    """A replica set is needed: admission, queue and projector use transactions."""
+
+    url: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0")
+    database: str = "darkroom"
+    server_selection_timeout: timedelta = timedelta(seconds=4)
+    max_pool_size: int = 32
+
+
+class S3Settings(BaseModel):
+    """Names are boto's own; `endpoint_url` empty means AWS itself."""
+
+    endpoint_url: str | None = "http://127.0.0.1:9000"
+    region_name: str = "us-east-1"
+    bucket: str = "darkroom"
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+
+
+class ApiSettings(BaseModel):
+    host: str = "127.0.0.1"
+    cors_origins: list[str] = Field(default_factory=list)
+    body_limit: int = 1024 * 1024  #: bytes of a JSON body
+    unavailable_after: timedelta = timedelta(seconds=4)  #: then 503
+
+
+class GeneratorSettings(BaseModel):
+    slots: int = 1  #: runs that this process holds at once
+    lease: timedelta = timedelta(seconds=30)
+    renew: timedelta = timedelta(seconds=5)
+    poll: timedelta = timedelta(milliseconds=100)  #: between claims while there is no work
+    sweep: timedelta = timedelta(seconds=2)
+    max_attempts: int = 4
+    backoff: timedelta = timedelta(seconds=1)  #: before a crashed run is ready again; doubles
+    drain: timedelta = timedelta(seconds=20)  #: what SIGTERM leaves a running job
+
+
+class EngineSettings(BaseModel):
+    models: Path = Path("models/models.yaml")  #: the catalogue
+    device: str = "auto"  #: auto cpu cuda cuda:0 mps
+    threads: int = 1  #: CPU threads of the model; part of what fixes the bytes
+
+
+class OutboxSettings(BaseModel):
+    poll: timedelta = timedelta(seconds=1)
+    after: timedelta = timedelta(seconds=5)  #: an unpublished job older than this is sent again
+
+
+class Settings(BaseSettings):
+    """Every `DARKROOM_*` variable; `__` separates sections: `DARKROOM_KAFKA__BOOTSTRAP_SERVERS`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
+
+    home: Path = Path(".darkroom")  #: data of the embedded stack, state file, logs
+    port: int = 5782
+    public_url: str | None = None  #: origin of absolute URLs; default: the request's own
+    project: str = "default"  #: the project of keys and tokens that name none
+    master_secret: SecretStr = SecretStr("")  #: signing secrets are derived from it
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    kafka: KafkaSettings = KafkaSettings()
+    mongo: MongoSettings = MongoSettings()
+    s3: S3Settings = S3Settings()
+    api: ApiSettings = ApiSettings()
+    generator: GeneratorSettings = GeneratorSettings()
+    engine: EngineSettings = EngineSettings()
+    outbox: OutboxSettings = OutboxSettings()
