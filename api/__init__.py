@@ -1,0 +1,1 @@
+"""Who asks: HTTP in, a service called, the read model back."""

@@ -1,0 +1,1 @@
+"""What travels: pydantic models only, nothing of ours imported."""

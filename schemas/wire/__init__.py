@@ -1,0 +1,1 @@
+"""One file a dialect: its bodies and its state words."""

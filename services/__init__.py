@@ -1,0 +1,1 @@
+"""What is done: one rule or one outside system a file."""

@@ -1,0 +1,1 @@
+"""What a GPU does: the only place that knows torch and diffusers."""

@@ -1,0 +1,106 @@
+"""Every refusal, one class a reason; `code` is the stable public word, `status_code` HTTP's."""
+
+from typing import ClassVar
+
+
+class DarkroomError(Exception):
+    """Something was refused; the docstring is the default message."""
+
+    code: ClassVar[str] = "error"
+    status_code: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__ or self.code)
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class PermanentError(DarkroomError):
+    """The generation can't succeed, however often it is tried."""
+
+    code: ClassVar[str] = "generation_failed"
+    status_code = 422
+
+
+class InvalidRequest(DarkroomError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+    status_code = 422
+
+    def __init__(self, message: str | None = None, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer  #: JSON Pointer (RFC 6901) of what is wrong
+
+
+class Unauthorized(DarkroomError):
+    """The API key is missing, unknown, expired or revoked."""
+
+    code = "unauthorized"
+    status_code = 401
+
+
+class Forbidden(DarkroomError):
+    """The API key may not do this."""
+
+    code = "forbidden"
+    status_code = 403
+
+
+class NotFound(DarkroomError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status_code = 404
+
+
+class Gone(DarkroomError):
+    """It was purged."""
+
+    code = "gone"
+    status_code = 410
+
+
+class BodyTooLarge(DarkroomError):
+    """The request body is too large."""
+
+    code = "body_too_large"
+    status_code = 413
+
+
+class IdempotencyMismatch(DarkroomError):
+    """This Idempotency-Key was used for another request."""
+
+    code = "idempotency_mismatch"
+    status_code = 422
+
+
+class RateLimited(DarkroomError):
+    """The key's rate limit is exceeded."""
+
+    code = "rate_limited"
+    status_code = 429
+
+    def __init__(self, message: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  #: seconds
+
+
+class Unavailable(DarkroomError):
+    """A part that this needs does not answer; try again shortly."""
+
+    code = "unavailable"
+    status_code = 503
+
+
+class UnreadableMessage(DarkroomError):
+    """The message can't be read or trusted; it goes to the dead letters."""
+
+    code = "unreadable"
+    status_code = 400
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reason_code = code  #: unreadable, not_a_cloudevent, unsigned, wrong_signature …

@@ -1,0 +1,1 @@
+"""Who consumes: one file, one process."""
