@@ -1,7 +1,8 @@
 """The value types that every schema shares."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
@@ -40,14 +41,14 @@ def _plain(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-def _walk(value: Any, depth: int) -> None:
+def _walk(value: JsonValue, depth: int) -> None:
     if depth > 32:
         raise ValueError("must not nest deeper than 32 levels")
     if isinstance(value, str):
         _storable(value)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError("integers must fit in 64 bits")
-    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    elif isinstance(value, float) and not isfinite(value):
         raise ValueError("numbers must be finite")
     elif isinstance(value, dict):
         for key, item in value.items():

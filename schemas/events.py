@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Base64Bytes, Field, TypeAdapter
 
 from schemas.cloudevents import CloudEvent
-from schemas.common import Meta, Sha256, Text, Value
+from schemas.common import Sha256, Text, Value
 from schemas.images import Picture
 from schemas.jobs import Failure, RequestedJob, Stage, Tier
 from schemas.recipes import Recipe

@@ -31,9 +31,7 @@ GENERATION_COMMANDS = Topic(
     name="generation.commands", partitions=12, retention=timedelta(days=30), durable=True
 )
 GENERATION_EVENTS = Topic(name="generation.events", partitions=12, retention=None, durable=True)
-GENERATION_PROGRESS = Topic(
-    name="generation.progress", partitions=12, retention=timedelta(days=1)
-)
+GENERATION_PROGRESS = Topic(name="generation.progress", partitions=12, retention=timedelta(days=1))
 LIBRARY_EVENTS = Topic(name="library.events", partitions=6, retention=None)
 RECIPES_EVENTS = Topic(name="recipes.events", partitions=3, retention=None)
 DEAD_LETTERS = Topic(name="dead-letters", partitions=3, retention=timedelta(days=30))

@@ -1,0 +1,46 @@
+"""Who produced a message: HMAC-SHA256 (RFC 2104) with a secret derived from the key's id."""
+
+import base64
+import hmac
+from hashlib import sha256
+from typing import Final
+
+from services.errors import UnreadableMessage
+
+HEADER: Final = "darkroom-signature"
+OWN_KEY: Final = "darkroom"  #: the id under which our own processes sign
+
+
+class Signer:
+    """Secrets are derived, so that none is stored in clear."""
+
+    def __init__(self, master_secret: str) -> None:
+        if len(master_secret) < 16:
+            raise ValueError("DARKROOM_MASTER_SECRET must have at least 16 characters")
+        self._master = master_secret.encode()
+
+    def secret(self, key_id: str) -> str:
+        """The signing secret of a key, as `darkroom keys create` prints it."""
+        derived = hmac.digest(self._master, f"signing:{key_id}".encode(), sha256)
+        return "dss_" + base64.urlsafe_b64encode(derived).decode().rstrip("=")
+
+    def sign(self, value: bytes, key_id: str = OWN_KEY) -> str:
+        """The value of the `darkroom-signature` header: `<key id>:<base64 HMAC>`."""
+        return f"{key_id}:{_mac(value, self.secret(key_id))}"
+
+    def verify(self, value: bytes, signature: str | None) -> str:
+        """Return the id of the key that signed `value`, or raise `UnreadableMessage`."""
+        if not signature:
+            raise UnreadableMessage("unsigned", f"there is no {HEADER} header")
+        key_id, _, mac = signature.partition(":")
+        if not hmac.compare_digest(_mac(value, self.secret(key_id)).encode(), mac.encode()):
+            raise UnreadableMessage("wrong_signature", "the signature does not fit the message")
+        return key_id
+
+    def digest(self, text: str) -> str:
+        """A keyed hash of a high-entropy secret, as it is stored."""
+        return hmac.digest(self._master, f"stored:{text}".encode(), sha256).hex()
+
+
+def _mac(value: bytes, secret: str) -> str:
+    return base64.b64encode(hmac.digest(secret.encode(), value, sha256)).decode()
