@@ -104,3 +104,64 @@ class UnreadableMessage(DarkroomError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.reason_code = code  #: unreadable, not_a_cloudevent, unsigned, wrong_signature …
+
+
+class InvalidCatalogue(DarkroomError):
+    """models.yaml can't be read."""
+
+    code = "invalid_catalogue"
+
+
+class UnknownModel(PermanentError):
+    """There is no such model in the catalogue."""
+
+    code = "model_not_found"
+
+
+class InvalidSize(PermanentError):
+    """The model doesn't make pictures of that size."""
+
+    code = "invalid_size"
+
+
+class InvalidAspectRatio(PermanentError):
+    """Invalid aspect ratio"""
+
+    code = "invalid_aspect_ratio"
+
+
+class InvalidSpec(PermanentError):
+    """The model can't do what was asked."""
+
+    code = "invalid_spec"
+
+
+class ModelRefused(PermanentError):
+    """The model's files are missing, altered or not safe to load."""
+
+    code = "model_refused"
+
+
+class OutOfMemory(PermanentError):
+    """The picture needs more memory than the device has."""
+
+    code = "out_of_memory"
+
+
+class NanPixels(PermanentError):
+    """The model produced numbers that are not a picture."""
+
+    code = "nan_pixels"
+
+
+class Stopped(DarkroomError):
+    """The generation was stopped between two steps, as asked."""
+
+    code = "stopped"
+
+
+class EngineDied(DarkroomError):
+    """The engine's process ended while it was working; trying again may succeed."""
+
+    code = "engine_died"
+    status_code = 503

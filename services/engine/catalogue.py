@@ -1,0 +1,167 @@
+"""models.yaml -> `Catalogue`: which models there are, their tiers, sizes and prices. No torch."""
+
+import re
+from functools import cached_property
+from math import sqrt
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from schemas.common import Sha256
+from schemas.jobs import Tier
+from services.errors import (
+    InvalidAspectRatio,
+    InvalidCatalogue,
+    InvalidSize,
+    UnknownModel,
+)
+
+ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+DeviceClass = Literal["cpu", "cuda", "mps"]
+Dtype = Literal["float32", "float16", "bfloat16"]
+Pixels = Annotated[int, Field(ge=8, le=8192)]
+
+WIDEST = 4  #: aspect ratios go from 1:4 to 4:1
+
+
+class Entry(BaseModel):
+    """What a person wrote into the catalogue: a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Size(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    width: int
+    height: int
+
+
+class TierSettings(Entry):
+    num_inference_steps: Annotated[int, Field(ge=1, le=500)]
+    guidance_scale: Annotated[float, Field(ge=0, le=50)]
+    scheduler: str  #: diffusers' class, made from the model's own scheduler config
+
+
+class Sizes(Entry):
+    native: tuple[Pixels, Pixels]  #: width and height that the model was trained at
+    smallest: Pixels = 256  #: of either side
+    largest: Pixels = 2048  #: of either side
+    multiple_of: Annotated[int, Field(ge=8)] = 8
+    by_ratio: dict[str, tuple[Pixels, Pixels]] = Field(default_factory=dict)  #: else computed
+
+
+class Lora(Entry):
+    id: ModelId
+    source: str
+    sha256: Sha256 | None = None
+
+
+class Model(Entry):
+    id: ModelId
+    aliases: tuple[ModelId, ...] = ()
+    source: str  #: a folder relative to the catalogue's file, or a hub id
+    revision: str | None = None  #: of a hub id
+    variant: str | None = None  #: as in `model.<variant>.safetensors`
+    sha256: Sha256 | None = None  #: of the folder's files, checked at loading; see `digest`
+    dtype: dict[DeviceClass, Dtype] = Field(default_factory=dict)  #: else float32
+    sizes: Sizes
+    tiers: dict[Tier, TierSettings]
+    loras: tuple[Lora, ...] = ()
+    rows: dict[DeviceClass, int] = Field(default_factory=dict)  #: a launch, where pictures share it
+    price_per_gpu_second: Annotated[float, Field(ge=0)] = 0.0  #: in the catalogue's currency
+
+    @model_validator(mode="after")
+    def _has_every_tier(self) -> Self:
+        if missing := set(Tier) - set(self.tiers):
+            raise ValueError(f"has no tier {', '.join(sorted(missing))}")
+        self.check_size(*self.sizes.native)
+        return self
+
+    @property
+    def default_size(self) -> Size:
+        width, height = self.sizes.native
+        return Size(width=width, height=height)
+
+    def size_for(self, ratio: str) -> Size:
+        """The size of that aspect ratio ("16:9") nearest to the native number of pixels."""
+        wide, high = parse_ratio(ratio)
+        if fixed := self.sizes.by_ratio.get(ratio):
+            return Size(width=fixed[0], height=fixed[1])
+        area = self.sizes.native[0] * self.sizes.native[1]
+        return Size(
+            width=self._side(sqrt(area * wide / high)), height=self._side(sqrt(area * high / wide))
+        )
+
+    def _side(self, pixels: float) -> int:
+        step = self.sizes.multiple_of
+        nearest = round(pixels / step) * step
+        return min(max(nearest, self.sizes.smallest), self.sizes.largest)
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise `InvalidSize` unless the model makes pictures of exactly this size."""
+        sizes = self.sizes
+        for name, pixels in (("width", width), ("height", height)):
+            if pixels % sizes.multiple_of:
+                raise InvalidSize(f"{name} must be a multiple of {sizes.multiple_of}")
+            if not sizes.smallest <= pixels <= sizes.largest:
+                raise InvalidSize(f"{name} must be {sizes.smallest} to {sizes.largest}")
+
+
+class Catalogue(Entry):
+    default_ids: Annotated[tuple[ModelId, ...], Field(alias="default", min_length=1)]
+    currency: str = "USD"
+    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    folder: Path  #: of the catalogue's file
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raise `InvalidCatalogue`, naming the file and what is wrong with it."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return cls.model_validate({**content, "folder": path.resolve().parent})
+        except (OSError, TypeError, yaml.YAMLError, ValidationError) as error:
+            raise InvalidCatalogue(f"{path}: {error}") from error
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = ["default", *(name for model in self.models for name in (model.id, *model.aliases))]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"names more than one model: {', '.join(sorted(twice))}")
+        if unknown := set(self.default_ids) - set(names):
+            raise ValueError(f"default names no model: {', '.join(sorted(unknown))}")
+        return self
+
+    @cached_property
+    def default(self) -> Model:
+        """The first of the defaults whose folder is here; the first of all where none is."""
+        models = [self.find(name) for name in self.default_ids]
+        here = (model for model in models if self.folder_of(model) is not None)
+        return next(here, models[0])
+
+    def find(self, name: str) -> Model:
+        """By id, by alias, or "default"; raise `UnknownModel`."""
+        if name == "default":
+            return self.default
+        for model in self.models:
+            if name in (model.id, *model.aliases):
+                return model
+        raise UnknownModel(f"There is no model {name!r} in the catalogue")
+
+    def folder_of(self, model: Model) -> Path | None:
+        """Where its files are, or None for a hub id and for a folder that isn't here."""
+        folder = self.folder / model.source
+        return folder if (folder / "model_index.json").is_file() else None
+
+
+def parse_ratio(ratio: str) -> tuple[int, int]:
+    """ "16:9" -> (16, 9); raise `InvalidAspectRatio` outside 1:4 … 4:1."""
+    matched = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
+    if matched is None:
+        raise InvalidAspectRatio
+    wide, high = int(matched[1]), int(matched[2])
+    if wide > high * WIDEST or high > wide * WIDEST:
+        raise InvalidAspectRatio
+    return wide, high
