@@ -1,0 +1,238 @@
+"""Runs wait, are leased and get one outcome each; every change is a compare-and-set.
+
+The clock is the server's (`$$NOW`), so that workers need not agree on the time.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from pymongo import ReturnDocument, UpdateOne
+
+from schemas.common import Value, now
+from schemas.events import GenerationCompleted, TerminalEvent
+from schemas.queue import Outcome, QueueRow, RowState
+from services.mongo import Document, Mongo
+from services.settings import GeneratorSettings
+
+UNPUBLISHED_AFTER: Final = 5.0  #: seconds; then anybody publishes the outcome
+
+
+class Lease(Value):
+    """One worker's timed claim of a run; `row.owner` is its nonce, `row.attempt` its fence."""
+
+    row: QueueRow
+
+    @property
+    def mine(self) -> Document:
+        return {"_id": self.row.id, "owner": self.row.owner, "attempt": self.row.attempt}
+
+
+class Queue:
+    def __init__(self, mongo: Mongo, settings: GeneratorSettings) -> None:
+        self._rows = mongo.queue
+        self._settings = settings
+
+    async def enqueue(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+        """Insert rows that are not there yet; return those whose cancel came first."""
+        if not rows:
+            return []
+        inserts = []
+        for row in rows:
+            document = row_document(row)
+            inserts.append(
+                UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
+            )
+        await self._rows.bulk_write(inserts, ordered=False)
+        await self._settle({job for row in rows for job in row.after})
+        return await self._overtaken(rows)
+
+    async def claim(self) -> Lease | None:
+        """Take the most urgent run; its attempt rises now, so that a crash counts."""
+        document = await self._rows.find_one_and_update(
+            {"state": RowState.READY, "$expr": {"$lte": ["$due", "$$NOW"]}},
+            [
+                {
+                    "$set": {
+                        "state": RowState.LEASED,
+                        "owner": uuid4().hex,
+                        "lease_until": self._lease_end(),
+                        "attempt": {"$add": ["$attempt", 1]},
+                    }
+                }
+            ],
+            sort=[("lane", 1), ("vft", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return Lease(row=QueueRow.model_validate(document)) if document else None
+
+    async def renew(self, lease: Lease) -> bool:
+        """Hold on for another lease; False when somebody else may have the run."""
+        renewed = await self._rows.update_one(
+            {**lease.mine, "state": RowState.LEASED},
+            [{"$set": {"lease_until": self._lease_end()}}],
+        )
+        return renewed.matched_count == 1
+
+    async def release(self, lease: Lease) -> None:
+        """Give the run back unharmed: this attempt does not count."""
+        await self._rows.update_one(
+            {**lease.mine, "outcome": None},
+            {
+                "$set": {"state": RowState.READY, "owner": None, "lease_until": None},
+                "$inc": {"attempt": -1},
+            },
+        )
+
+    async def cancelled(self, leases: Sequence[Lease]) -> set[UUID]:
+        """Which of the leased runs are to stop: one query for all of a worker's."""
+        wanted = {"_id": {"$in": [lease.row.id for lease in leases]}, "cancel": True}
+        return {row["_id"] async for row in self._rows.find(wanted, {"_id": 1})}
+
+    async def note_uploads(self, lease: Lease, keys: Sequence[str]) -> bool:
+        """Write down object keys before their upload, so that a loser's are found and swept."""
+        noted = await self._rows.update_one(
+            {**lease.mine, "outcome": None}, {"$addToSet": {"uploads": {"$each": list(keys)}}}
+        )
+        return noted.matched_count == 1
+
+    async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
+        """Decide the run's outcome; whoever gets False publishes nothing."""
+        fence = {**lease.mine, "state": RowState.LEASED}
+        if isinstance(event, GenerationCompleted):
+            fence["cancel"] = False
+        return await self._decide(fence, event)
+
+    async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> bool:
+        """Decide a run that nobody holds; False when a worker has it or it has an outcome."""
+        unleased = [RowState.OVERTAKEN, RowState.WAITING, RowState.READY]
+        return await self._decide({"_id": row.id, "state": {"$in": unleased}}, event)
+
+    async def request_cancel(
+        self, run: UUID, job: UUID, project: str, reason: str
+    ) -> QueueRow | None:
+        """Flag the run and return it; a run that is not there yet leaves its flag for later."""
+        flags = {"cancel": True, "cancel_reason": reason}
+        stub = QueueRow(id=run, job=job, project=project, state=RowState.OVERTAKEN)
+        document = row_document(stub)
+        document = {name: document[name] for name in document if name not in {"_id", *flags}}
+        row = await self._rows.find_one_and_update(
+            {"_id": run, "job": job, "project": project},
+            {"$set": flags, "$setOnInsert": document},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return QueueRow.model_validate(row)
+
+    async def current_run(self, job: UUID, project: str) -> UUID | None:
+        """The latest run of a job, for a cancel that names none."""
+        row = await self._rows.find_one(
+            {"job": job, "project": project}, {"_id": 1}, sort=[("run_number", -1)]
+        )
+        return row["_id"] if row else None
+
+    async def take_expired(self) -> QueueRow | None:
+        """A run whose worker is gone: ready again after a backoff, or returned to be failed."""
+        expired = {
+            "state": RowState.LEASED,
+            "outcome": None,
+            "$expr": {"$lt": ["$lease_until", "$$NOW"]},
+        }
+        spent = {"$or": [{"$gte": ["$attempt", "$max_attempts"]}, "$cancel"]}
+        document = await self._rows.find_one_and_update(
+            expired,
+            [
+                {
+                    "$set": {
+                        "state": {"$cond": [spent, RowState.LEASED, RowState.READY]},
+                        "owner": uuid4().hex,
+                        "lease_until": self._lease_end(),
+                        "due": self._backoff_end(),
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
+        return QueueRow.model_validate(document) if document else None
+
+    async def published(self, run: UUID) -> None:
+        await self._rows.update_one({"_id": run}, {"$set": {"published": True}})
+
+    async def unpublished(self, limit: int = 100) -> list[QueueRow]:
+        """Outcomes that were decided but, as far as the row knows, not acknowledged."""
+        late = {"$lt": ["$outcome.decided_at", _from_now(-UNPUBLISHED_AFTER)]}
+        cursor = self._rows.find({"state": RowState.DONE, "published": False, "$expr": late}).limit(
+            limit
+        )
+        return [QueueRow.model_validate(row) async for row in cursor]
+
+    async def settle_job(self, job: UUID) -> list[QueueRow]:
+        """After a job's outcome: free the runs that waited for it, return those to cancel."""
+        return await self._settle({job})
+
+    async def settle_waiting(self) -> list[QueueRow]:
+        """The net under `settle_job`: a crash between an outcome and its consequences."""
+        cursor = self._rows.find({"state": RowState.WAITING}, {"after": 1}).limit(500)
+        return await self._settle(
+            {job for row in [r async for r in cursor] for job in row["after"]}
+        )
+
+    async def _settle(self, jobs: set[UUID]) -> list[QueueRow]:
+        """Waiting runs lose what has succeeded from `after`; ready when nothing is left."""
+        if not jobs:
+            return []
+        ended = {"job": {"$in": list(jobs)}, "outcome": {"$ne": None}}
+        succeeded, lost = set(), set()
+        async for row in self._rows.find(ended, {"job": 1, "outcome.type": 1}):
+            good = row["outcome"]["type"].endswith(".completed.v1")
+            (succeeded if good else lost).add(row["job"])
+        if succeeded:
+            await self._rows.update_many(
+                {"state": RowState.WAITING, "after": {"$in": list(succeeded)}},
+                {"$pull": {"after": {"$in": list(succeeded)}}},
+            )
+        await self._rows.update_many(
+            {"state": RowState.WAITING, "after": []}, {"$set": {"state": RowState.READY}}
+        )
+        doomed = {"state": RowState.WAITING, "after": {"$in": list(lost - succeeded)}}
+        return [QueueRow.model_validate(row) async for row in self._rows.find(doomed)]
+
+    async def _overtaken(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+        found = {"_id": {"$in": [row.id for row in rows]}, "state": RowState.OVERTAKEN}
+        return [QueueRow.model_validate(row) async for row in self._rows.find(found)]
+
+    async def _decide(self, fence: Document, event: TerminalEvent) -> bool:
+        outcome = Outcome(type=event.type, event=event.encode(), decided_at=now())
+        decided = await self._rows.update_one(
+            {**fence, "outcome": None},
+            {
+                "$set": {
+                    "state": RowState.DONE,
+                    "outcome": outcome.model_dump(),
+                    "owner": None,
+                    "lease_until": None,
+                    "ended_at": outcome.decided_at,
+                },
+                "$unset": {"spec": ""},
+            },
+        )
+        return decided.modified_count == 1
+
+    def _lease_end(self) -> Document:
+        return _from_now(self._settings.lease.total_seconds())
+
+    def _backoff_end(self) -> Document:
+        """First backoff, then doubled with each attempt, at most 1,024 times."""
+        first = self._settings.backoff.total_seconds() * 1000
+        doublings = {"$min": [{"$subtract": ["$attempt", 1]}, 10]}
+        return {"$add": ["$$NOW", {"$multiply": [first, {"$pow": [2, doublings]}]}]}
+
+
+def row_document(row: QueueRow) -> dict[str, Any]:
+    document = row.model_dump(by_alias=True)
+    document["after"] = list(row.after)
+    return document
+
+
+def _from_now(seconds: float) -> Document:
+    return {"$add": ["$$NOW", int(seconds * 1000)]}
