@@ -1,0 +1,78 @@
+"""Settings in -> topics, collections, indexes and the bucket there; again changes nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from pymongo import IndexModel
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from schemas.topics import TOPICS
+from services.broker import BROKER_OUTAGES
+from services.indexes import COLLECTIONS
+from services.mongo import OUTAGES, Collection, Mongo, open_mongo
+from services.settings import KafkaSettings, MongoSettings, Settings
+from services.topic_admin import TopicAdmin
+
+log = structlog.get_logger()
+
+PATIENCE: Final = 60.0  #: seconds that each server has to come up
+INDEX_CONFLICTS: Final = (85, 86)  #: IndexOptionsConflict, IndexKeySpecsConflict
+
+
+async def migrate(settings: Settings) -> None:
+    """Idempotent, and safe beside running processes; raises when a server stays away."""
+    await asyncio.gather(
+        _patiently("kafka", lambda: _topics(settings.kafka), BROKER_OUTAGES),
+        _patiently("mongo", lambda: _collections(settings.mongo), OUTAGES),
+    )
+    log.info("migrated", topics=len(TOPICS), collections=len(COLLECTIONS))
+
+
+async def _patiently(
+    server: str, work: Callable[[], Awaitable[None]], outages: tuple[type[Exception], ...]
+) -> None:
+    """Do `work` again while its server is away, for as long as `PATIENCE`."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        try:
+            return await work()
+        except outages as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.info("migration_waits", server=server, error=type(error).__name__)
+            await asyncio.sleep(0.25)
+
+
+async def _topics(settings: KafkaSettings) -> None:
+    async with TopicAdmin.open(settings) as admin:
+        await admin.ensure(TOPICS)
+
+
+async def _collections(settings: MongoSettings) -> None:
+    async with open_mongo(settings) as mongo:
+        for name, indexes in COLLECTIONS.items():
+            await _ensure(mongo, name, indexes)
+
+
+async def _ensure(mongo: Mongo, name: str, indexes: tuple[IndexModel, ...]) -> None:
+    with suppress(CollectionInvalid):  # it is there
+        await mongo.database.create_collection(name)
+        log.info("collection_created", collection=name)
+    for index in indexes:
+        await _ensure_index(mongo.database[name], index)
+
+
+async def _ensure_index(collection: Collection, index: IndexModel) -> None:
+    """Replace an index of the same name whose definition has changed."""
+    try:
+        await collection.create_indexes([index])
+    except OperationFailure as error:
+        if error.code not in INDEX_CONFLICTS:
+            raise
+        name = index.document["name"]
+        await collection.drop_index(name)
+        await collection.create_indexes([index])
+        log.info("index_replaced", collection=collection.name, index=name)
