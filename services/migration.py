@@ -11,9 +11,11 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from schemas.topics import TOPICS
 from services.broker import BROKER_OUTAGES
+from services.errors import Unavailable
 from services.indexes import COLLECTIONS
 from services.mongo import OUTAGES, Collection, Mongo, open_mongo
-from services.settings import KafkaSettings, MongoSettings, Settings
+from services.object_store import S3ObjectStore
+from services.settings import KafkaSettings, MongoSettings, S3Settings, Settings
 from services.topic_admin import TopicAdmin
 
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ async def migrate(settings: Settings) -> None:
     await asyncio.gather(
         _patiently("kafka", lambda: _topics(settings.kafka), BROKER_OUTAGES),
         _patiently("mongo", lambda: _collections(settings.mongo), OUTAGES),
+        _patiently("s3", lambda: _bucket(settings.s3), (Unavailable,)),
     )
     log.info("migrated", topics=len(TOPICS), collections=len(COLLECTIONS))
 
@@ -55,6 +58,11 @@ async def _collections(settings: MongoSettings) -> None:
     async with open_mongo(settings) as mongo:
         for name, indexes in COLLECTIONS.items():
             await _ensure(mongo, name, indexes)
+
+
+async def _bucket(settings: S3Settings) -> None:
+    async with S3ObjectStore.open(settings) as store:
+        await store.ensure_bucket()
 
 
 async def _ensure(mongo: Mongo, name: str, indexes: tuple[IndexModel, ...]) -> None:
