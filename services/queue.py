@@ -74,6 +74,12 @@ class Queue:
         )
         return renewed.matched_count == 1
 
+    async def abandon(self, lease: Lease) -> None:
+        """End the lease now: the sweep counts this attempt and decides what follows."""
+        await self._rows.update_one(
+            {**lease.mine, "outcome": None}, [{"$set": {"lease_until": "$$NOW"}}]
+        )
+
     async def release(self, lease: Lease) -> None:
         """Give the run back unharmed: this attempt does not count."""
         await self._rows.update_one(
@@ -182,7 +188,8 @@ class Queue:
         if not jobs:
             return []
         ended = {"job": {"$in": list(jobs)}, "outcome": {"$ne": None}}
-        succeeded, lost = set(), set()
+        succeeded: set[UUID] = set()
+        lost: set[UUID] = set()
         async for row in self._rows.find(ended, {"job": 1, "outcome.type": 1}):
             good = row["outcome"]["type"].endswith(".completed.v1")
             (succeeded if good else lost).add(row["job"])

@@ -1,0 +1,192 @@
+"""Commands in -> queue rows, `accepted` and `rejected` events; nothing here generates."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from schemas.cloudevents import CloudEvent, event_id, schema_path, second_door_job
+from schemas.common import now
+from schemas.events import (
+    AdmissionError,
+    GenerationCancelRequested,
+    GenerationRejected,
+    GenerationRequested,
+    RejectedData,
+)
+from schemas.jobs import Dialect, Job, RequestedJob
+from schemas.queue import QueueRow, RowState
+from schemas.topics import GENERATION_EVENTS
+from services import run_events
+from services.admission import Admission, Wish
+from services.broker import Publisher
+from services.commands import CommandReader, Inadmissible, Signed
+from services.dead_letters import Record, bury
+from services.errors import InvalidRequest, UnreadableMessage
+from services.outcomes import Outcomes
+from services.queue import Queue
+from services.redelivery import waited_out
+from services.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Intake:
+    """Every step is idempotent: a batch that is delivered again changes nothing."""
+
+    def __init__(  # noqa: PLR0913 - the parts it joins
+        self,
+        *,
+        settings: Settings,
+        reader: CommandReader,
+        admission: Admission,
+        queue: Queue,
+        outcomes: Outcomes,
+        publisher: Publisher,
+        bell: asyncio.Event,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._admission = admission
+        self._queue = queue
+        self._outcomes = outcomes
+        self._publisher = publisher
+        self._bell = bell
+
+    async def take_in(self, records: Sequence[Record]) -> None:
+        """Return when all of `records` may be committed: an outage is waited out, not skipped."""
+        jobs: list[Job] = []
+        cancels: list[GenerationCancelRequested] = []
+        for record in records:
+            signed = await self._read(record)
+            if signed is None:
+                continue
+            if isinstance(signed.command, GenerationCancelRequested):
+                cancels.append(signed.command)
+            else:
+                jobs += await self._admit(signed, signed.command)
+        await self._enqueue(jobs)
+        for cancel in cancels:
+            await waited_out(partial(self._cancel, cancel), "queue")
+
+    async def _read(self, record: Record) -> Signed | None:
+        try:
+            return await waited_out(
+                lambda: self._reader.read(record.value, tuple(record.headers)), "keys"
+            )
+        except UnreadableMessage as error:
+            unread = error
+            await waited_out(
+                lambda: bury(self._publisher, record, unread, self._settings.project), "kafka"
+            )
+        except Inadmissible as refused:
+            await self._reject(refused.envelope, refused.errors)
+        return None
+
+    async def _admit(self, signed: Signed, command: GenerationRequested) -> list[Job]:
+        """The command's jobs; those of the second door get their documents here."""
+        if signed.ours:
+            return [_own_job(command, requested) for requested in command.data.jobs]
+        try:
+            jobs = [self._second_door(command, at) for at in range(len(command.data.jobs))]
+        except InvalidRequest as error:
+            reason = AdmissionError(pointer=error.pointer, code=error.code, detail=error.message)
+            await self._reject(command, (reason,))
+            return []
+        await waited_out(lambda: self._admission.insert_missing(jobs), "mongo")
+        return jobs
+
+    def _second_door(self, command: GenerationRequested, index: int) -> Job:
+        requested = command.data.jobs[index]
+        try:
+            wish = Wish(
+                spec=requested.spec,
+                dialect=Dialect.KAFKA,
+                lane=requested.lane,
+                flow_id=requested.flow_id,
+                after=requested.after,
+                clientref=command.subject,
+                traceparent=command.traceparent,
+                meta=requested.meta,
+            )
+            job = second_door_job(command.projectid, command.source, command.id, index)
+            return self._admission.admit(command.projectid, wish, job)
+        except InvalidRequest as error:
+            raise InvalidRequest(error.message, f"/data/jobs/{index}{error.pointer}") from error
+
+    def _row(self, job: Job) -> QueueRow:
+        queued_at = now()
+        return QueueRow(
+            id=job.run,
+            job=job.id,
+            run_number=job.run_number,
+            project=job.project,
+            flow_id=job.flow_id,
+            lane=run_events.LANES.index(job.lane),
+            vft=queued_at.timestamp(),
+            after=job.after,
+            state=RowState.WAITING if job.after else RowState.READY,
+            max_attempts=self._settings.generator.max_attempts,
+            batch_key=f"{job.spec.model}:{job.spec.width}x{job.spec.height}",
+            queued_at=queued_at,
+            traceparent=job.traceparent,
+            spec=job.spec,
+        )
+
+    async def _enqueue(self, jobs: Sequence[Job]) -> None:
+        """`accepted` goes out before a row can be claimed, so it comes before `started`."""
+        rows = [self._row(job) for job in jobs]
+        accepted = [
+            self._publish(str(job.id), run_events.accepted(row, job.clientref))
+            for row, job in zip(rows, jobs, strict=True)
+        ]
+        await asyncio.gather(*accepted)
+        for overtaken in await waited_out(lambda: self._queue.enqueue(rows), "queue"):
+            await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
+        self._bell.set()
+        for job in {job for row in rows for job in row.after}:
+            await waited_out(partial(self._outcomes.settle, job), "queue")
+
+    async def _cancel(self, command: GenerationCancelRequested) -> None:
+        """A run nobody holds ends here; a running one is told by its flag."""
+        job, project = command.data.job_id, command.projectid
+        run = command.data.run_id or await self._queue.current_run(job, project) or job
+        row = await self._queue.request_cancel(run, job, project, command.data.reason)
+        if row is not None and row.state in (RowState.WAITING, RowState.READY):
+            await self._outcomes.cancel_unleased(row)
+
+    async def _reject(self, command: CloudEvent, errors: tuple[AdmissionError, ...]) -> None:
+        job = second_door_job(command.projectid, command.source, command.id)
+        kind = "dev.darkroom.generation.rejected.v1"
+        event = GenerationRejected(
+            id=event_id(job, kind),
+            source=run_events.SOURCE,
+            subject=str(job),
+            dataschema=schema_path(kind),
+            projectid=command.projectid,
+            data=RejectedData(clientref=command.subject, errors=errors),
+        )
+        await self._publish(str(job), event)
+        log.info("rejected", job_id=str(job), errors=[error.code for error in errors])
+
+    async def _publish(self, key: str, event: CloudEvent) -> None:
+        value = event.encode()
+        await waited_out(lambda: self._publisher.publish(GENERATION_EVENTS, key, value), "kafka")
+
+
+def _own_job(command: GenerationRequested, requested: RequestedJob) -> Job:
+    """Our own API's job: its document is there, only the queue's part is read here."""
+    assert requested.job_id is not None, "our own commands carry ids"
+    return Job(
+        id=requested.job_id,
+        project=command.projectid,
+        dialect=requested.dialect,
+        spec=requested.spec,
+        run=requested.run_id or requested.job_id,
+        run_number=requested.run_number,
+        after=requested.after,
+        lane=requested.lane,
+        flow_id=requested.flow_id,
+        traceparent=command.traceparent,
+    )

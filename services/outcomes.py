@@ -1,0 +1,74 @@
+"""One commit point for every outcome: decide on the row, publish, settle the rest."""
+
+from uuid import UUID
+
+import structlog
+
+from schemas.events import TerminalEvent
+from schemas.queue import Outcome, QueueRow, RowState
+from schemas.topics import GENERATION_EVENTS
+from services import run_events
+from services.broker import BROKER_OUTAGES, Publisher
+from services.queue import Lease, Queue
+
+log = structlog.get_logger()
+
+
+class Outcomes:
+    """Whoever loses the compare-and-set publishes nothing; whoever wins may die at any line."""
+
+    def __init__(self, queue: Queue, publisher: Publisher) -> None:
+        self._queue = queue
+        self._publisher = publisher
+
+    async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
+        """Decide a leased run; False when it was cancelled meanwhile or somebody else has it."""
+        if not await self._queue.commit(lease, event):
+            return False
+        await self._after_decision(lease.row, event)
+        return True
+
+    async def cancel_unleased(self, row: QueueRow) -> None:
+        event = run_events.cancelled(
+            row, row.cancel_reason or "a job it waited for did not succeed"
+        )
+        if await self._queue.cancel_unleased(row, event):
+            await self._after_decision(row, event)
+
+    async def settle(self, row_job: UUID) -> None:
+        """Free the runs that waited for this job; cancel them when it did not succeed."""
+        for doomed in await self._queue.settle_job(row_job):
+            await self.cancel_unleased(doomed)
+
+    async def sweep(self) -> None:
+        """What a process that died left: expired leases, unpublished outcomes, unsettled waits."""
+        while (row := await self._queue.take_expired()) is not None:
+            await self._expired(row)
+        for unpublished in await self._queue.unpublished():
+            assert unpublished.outcome is not None
+            await self._publish(unpublished, unpublished.outcome)
+        for doomed in await self._queue.settle_waiting():
+            await self.cancel_unleased(doomed)
+
+    async def _expired(self, row: QueueRow) -> None:
+        log.warning("lease_expired", run_id=str(row.id), job_id=str(row.job), attempt=row.attempt)
+        if row.state is not RowState.LEASED:
+            return
+        if row.cancel:
+            event: TerminalEvent = run_events.cancelled(row, row.cancel_reason or "")
+        else:
+            message = f"The worker died in each of {row.attempt} attempts"
+            event = run_events.failed(row, "poison", message)
+        await self.commit(Lease(row=row), event)
+
+    async def _after_decision(self, row: QueueRow, event: TerminalEvent) -> None:
+        outcome = Outcome(type=event.type, event=event.encode())
+        try:
+            await self._publish(row, outcome)
+        except BROKER_OUTAGES as error:  # the sweep publishes it
+            log.warning("outcome_delayed", run_id=str(row.id), error=type(error).__name__)
+        await self.settle(row.job)
+
+    async def _publish(self, row: QueueRow, outcome: Outcome) -> None:
+        await self._publisher.publish(GENERATION_EVENTS, str(row.job), outcome.event)
+        await self._queue.published(row.id)
