@@ -67,6 +67,11 @@ class Publisher:
             await self._discard(producer)
             raise
 
+    async def ping(self) -> None:
+        """Raise one of `BROKER_OUTAGES` unless a broker answers now."""
+        producer = await self._connected()
+        await producer.client.fetch_all_metadata()
+
     async def _connected(self) -> Any:  # noqa: ANN401
         async with self._opening:
             if self._producer is None:

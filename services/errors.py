@@ -70,6 +70,13 @@ class BodyTooLarge(DarkroomError):
     status_code = 413
 
 
+class RangeNotSatisfiable(DarkroomError):
+    """The range lies outside of the file."""
+
+    code = "range_not_satisfiable"
+    status_code = 416
+
+
 class IdempotencyMismatch(DarkroomError):
     """This Idempotency-Key was used for another request."""
 

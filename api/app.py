@@ -1,0 +1,77 @@
+"""HTTP in, five dialects over one core out: this process's composition root."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from api import blog, files, health, problems
+from api.edge import Edge
+from api.readiness import Readiness
+from api.state import State
+from services.accounts import Keys
+from services.admission import Admission
+from services.broker import Publisher
+from services.engine.catalogue import Catalogue
+from services.errors import DarkroomError
+from services.mongo import open_mongo
+from services.object_store import S3ObjectStore
+from services.read_model import ReadModel
+from services.settings import Settings
+from services.signing import Signer
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
+
+ROUTES = (*health.routes, *files.routes, *blog.routes)
+EXPOSED = ("ETag", "Idempotent-Replayed", "Location", "Retry-After")
+
+
+def live(settings: Settings) -> Lifespan:
+    """The real parts; each connects when it is first used."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        signer = Signer(settings.master_secret.get_secret_value())
+        catalogue = Catalogue.load(settings.engine.models)
+        async with (
+            open_mongo(settings.mongo) as mongo,
+            Publisher.open(settings.kafka) as publisher,
+            S3ObjectStore.open(settings.s3) as store,
+        ):
+            pings = {"mongo": mongo.ping, "kafka": publisher.ping, "s3": store.ping}
+            yield State(
+                settings=settings,
+                keys=Keys(mongo, signer),
+                admission=Admission(mongo, publisher, signer, catalogue),
+                read_model=ReadModel(mongo),
+                object_store=store,
+                catalogue=catalogue,
+                readiness=Readiness(pings),
+            )
+
+    return lifespan
+
+
+def create_app(lifespan: Lifespan | None = None, settings: Settings | None = None) -> Starlette:
+    """`uvicorn api.app:create_app --factory`; tests pass a lifespan of fakes."""
+    settings = settings or Settings()
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.api.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+            ),
+            Middleware(Edge, answer_within=settings.api.unavailable_after),
+        ],
+        exception_handlers=dict.fromkeys((DarkroomError, HTTPException), problems.answer),
+        lifespan=lifespan or live(settings),
+    )
+    app.router.redirect_slashes = False
+    return app

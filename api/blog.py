@@ -1,0 +1,144 @@
+"""The blog dialect: a body becomes a wish, the wish a job, the job's document an answer."""
+
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api import problems
+from api.authentication import authenticate
+from api.replies import ModelResponse
+from api.requests import (
+    LONGEST_WAIT,
+    from_caller,
+    idempotency,
+    origin,
+    preferred_wait,
+    read_body,
+    traceparent,
+)
+from api.state import AppRequest
+from api.waiting import until_ended
+from schemas.jobs import Dialect, GenerationSpec, Job, Tier
+from schemas.wire import blog
+from services.accounts import Caller
+from services.admission import Wish
+from services.engine.catalogue import Catalogue, Size
+from services.errors import NotFound, Unavailable
+from services.read_model import JobFilter
+
+Headers = dict[str, str]
+
+
+async def generate_async(request: AppRequest) -> Response:
+    job, headers = await _submit(request)
+    if seconds := preferred_wait(request):
+        (job_now,) = await until_ended(request, (job,), seconds)
+        if job_now.status.terminal:
+            return ModelResponse(blog.polled(job_now, origin(request)), 200, headers)
+    return ModelResponse(blog.submitted(job), 202, headers)
+
+
+async def generate(request: AppRequest) -> Response:
+    job, headers = await _submit(request)
+    (job,) = await until_ended(request, (job,), preferred_wait(request) or LONGEST_WAIT)
+    if reply := blog.generated(job, origin(request)):
+        return ModelResponse(reply, 200, headers)
+    shown = blog.polled(job, origin(request))
+    if job.status.terminal:
+        raise Unavailable(shown.error_message)
+    return ModelResponse(shown, 202, headers | {"Retry-After": problems.RETRY_AFTER})
+
+
+async def poll(request: AppRequest) -> Response:
+    job = await _found(request, await _authorised(request, reading=True))
+    return _shown(request, job)
+
+
+async def cancel(request: AppRequest) -> Response:
+    """Asks for the end of a job; its worker decides, so that the answer may still be running."""
+    job = await _found(request, await _authorised(request))
+    if not job.status.terminal:
+        await request.state["admission"].cancel(job, "cancelled by the caller")
+    return _shown(request, job)
+
+
+async def ls(request: AppRequest) -> Response:
+    caller = await _authorised(request, reading=True)
+    with from_caller():
+        query = blog.JobQuery.model_validate(dict(request.query_params))
+    chosen = JobFilter(
+        owner=caller.owner, blog_id=query.blog_id, batch_id=query.batch_id, statuses=query.statuses
+    )
+    page = await request.state["read_model"].jobs(caller.project, chosen, query.limit, query.offset)
+    return ModelResponse(blog.listed(page.jobs, page.total, origin(request)))
+
+
+routes = [
+    Route("/api/v1/images/generate-async", generate_async, methods=["POST"]),
+    Route("/api/v1/images/generate", generate, methods=["POST"]),
+    Route("/api/v1/images/jobs", ls),
+    Route("/api/v1/images/jobs/{job_id:uuid}", poll),
+    Route("/api/v1/images/jobs/{job_id:uuid}", cancel, methods=["DELETE"]),
+]
+
+
+def wish_of(body: blog.GenerationBody, caller: Caller, catalogue: Catalogue) -> Wish:
+    """Raise `InvalidAspectRatio`; width and height win over a ratio."""
+    model = catalogue.default
+    size = model.size_for(body.aspect_ratio or "1:1")
+    if body.width is not None and body.height is not None:
+        size = Size(width=body.width, height=body.height)
+    spec = GenerationSpec(
+        prompt=body.styled_prompt,
+        negative_prompt=body.negative_prompt or "",
+        tier=body.quality,
+        width=size.width,
+        height=size.height,
+        seed=body.seed,
+        num_images=body.num_images,
+    )
+    return Wish(
+        spec=spec,
+        dialect=Dialect.BLOG,
+        owner=caller.owner,
+        provider=body.provider,
+        blog_id=body.blog_id,
+        blog_job_id=body.blog_job_id,
+        is_draft=body.quality is Tier.DRAFT,
+    )
+
+
+async def _submit(request: AppRequest) -> tuple[Job, Headers]:
+    content = await read_body(request)
+    caller = await _authorised(request)
+    with from_caller():
+        body = blog.GenerationBody.model_validate_json(content)
+        wish = wish_of(body, caller, request.state["catalogue"])
+    if trace := traceparent(request):
+        wish = wish.model_copy(update={"traceparent": trace})
+    admitted = await request.state["admission"].submit(
+        caller.project, (wish,), idempotency=idempotency(request, caller, content)
+    )
+    (job,) = admitted.jobs
+    headers = {"Location": f"{blog.POLL_PATH}{job.id}"}
+    return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})
+
+
+async def _authorised(request: AppRequest, *, reading: bool = False) -> Caller:
+    caller = await authenticate(request)
+    caller.require(*(("read",) if reading else ()))
+    return caller
+
+
+async def _found(request: AppRequest, caller: Caller) -> Job:
+    job_id: UUID = request.path_params["job_id"]
+    job = await request.state["read_model"].job(caller.project, job_id, caller.owner)
+    if job is None:
+        raise NotFound("Job not found")
+    return job
+
+
+def _shown(request: AppRequest, job: Job) -> Response:
+    headers = {} if job.status.terminal else {"Retry-After": problems.RETRY_AFTER}
+    return ModelResponse(blog.polled(job, origin(request)), headers=headers)

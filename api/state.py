@@ -1,0 +1,28 @@
+"""What every handler finds in `request.state`: the parts that the composition root opened."""
+
+import asyncio
+from typing import NotRequired, TypedDict
+
+from starlette.requests import Request
+
+from api.readiness import Readiness
+from services.accounts import Keys
+from services.admission import Admission
+from services.engine.catalogue import Catalogue
+from services.object_store import S3ObjectStore
+from services.read_model import ReadModel
+from services.settings import Settings
+
+
+class State(TypedDict):
+    settings: Settings
+    keys: Keys
+    admission: Admission
+    read_model: ReadModel
+    object_store: S3ObjectStore
+    catalogue: Catalogue
+    readiness: Readiness
+    deadline: NotRequired[asyncio.Timeout]  #: of this request; set by `api.edge.Edge`
+
+
+AppRequest = Request[State]
