@@ -8,6 +8,8 @@ from typing import Any, Self
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from schemas.topics import Topic
 from services.settings import KafkaSettings
@@ -28,6 +30,36 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
         "sasl_plain_username": settings.sasl_plain_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
     }
+
+
+def faststream_broker(settings: KafkaSettings) -> KafkaBroker:
+    """What FastStream's subscribers hang on; topics are the migration's, never made here."""
+    return KafkaBroker(
+        settings.bootstrap_servers,
+        security=_security(settings),
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=30_000,
+        graceful_timeout=10.0,
+        logger=None,
+    )
+
+
+def _security(settings: KafkaSettings) -> BaseSecurity:
+    """FastStream's words for what `client_settings` says to aiokafka."""
+    use_ssl = settings.security_protocol.endswith("SSL")
+    if not settings.security_protocol.startswith("SASL"):
+        return BaseSecurity(use_ssl=use_ssl)
+    password = settings.sasl_plain_password
+    kind = {
+        "PLAIN": SASLPlaintext,
+        "SCRAM-SHA-256": SASLScram256,
+        "SCRAM-SHA-512": SASLScram512,
+    }[settings.sasl_mechanism]
+    return kind(
+        username=settings.sasl_plain_username or "",
+        password=password.get_secret_value() if password else "",
+        use_ssl=use_ssl,
+    )
 
 
 class Publisher:

@@ -1,18 +1,18 @@
-"""Bytes from Kafka in -> a trusted command, or the reason why there is none. Pure but for keys."""
+"""Bytes from Kafka in -> a trusted command, or the reason why there is none."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from schemas.cloudevents import CloudEvent
-from schemas.common import Value
+from schemas.common import Value, now
 from schemas.events import (
     COMMANDS,
     AdmissionError,
     GenerationCancelRequested,
     GenerationRequested,
 )
+from services.accounts import Keys
 from services.errors import UnreadableMessage
 from services.signing import HEADER, OWN_KEY, Signer
 
@@ -43,25 +43,30 @@ class Signed(Value):
 
 
 class CommandReader:
-    """`project_of` tells the project of a key that is valid now, None for any other."""
-
-    def __init__(self, signer: Signer, project_of: Callable[[str], Awaitable[str | None]]) -> None:
+    def __init__(self, signer: Signer, keys: Keys) -> None:
         self._signer = signer
-        self._project_of = project_of
+        self._keys = keys
 
     async def read(self, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> Signed:
         """Raise `UnreadableMessage` for the dead letters, `Inadmissible` for a rejection."""
         value = value or b""
         envelope = _envelope(value)
         key_id = self._signer.verify(value, _signature(headers))
-        if key_id != OWN_KEY and await self._project_of(key_id) != envelope.projectid:
-            raise UnreadableMessage("wrong_project", "the key is not one of this project's")
+        if key_id != OWN_KEY:
+            await self._check_key(key_id, envelope.projectid)
         if envelope.type not in TYPES:
             raise UnreadableMessage("unknown_type", "no such command")
         try:
             return Signed(key_id=key_id, command=COMMANDS.validate_json(value))
         except ValidationError as error:
             raise Inadmissible(envelope, _reasons(error)) from error
+
+    async def _check_key(self, key_id: str, project: str) -> None:
+        key = await self._keys.find(key_id)
+        if key is None or not key.usable(now()):
+            raise UnreadableMessage("wrong_key", "the key is unknown, expired or revoked")
+        if key.project != project:
+            raise UnreadableMessage("wrong_project", "the key is not one of this project's")
 
 
 def _envelope(value: bytes) -> CloudEvent:

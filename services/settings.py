@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Milliseconds = Annotated[int, Field(ge=0)]
+ROOT = Path(__file__).parents[1]  #: of the project
 
 
 class KafkaSettings(BaseModel):
@@ -59,7 +59,7 @@ class GeneratorSettings(BaseModel):
 
 
 class EngineSettings(BaseModel):
-    models: Path = Path("models/models.yaml")  #: the catalogue
+    models: Path = ROOT / "models" / "models.yaml"  #: the catalogue
     device: str = "auto"  #: auto cpu cuda cuda:0 mps
     threads: int = 1  #: CPU threads of the model; part of what fixes the bytes
 

@@ -1,0 +1,188 @@
+"""A lease in -> one outcome: generate, store the pictures, commit."""
+
+import asyncio
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+import structlog
+
+from schemas.cloudevents import CloudEvent
+from schemas.common import now
+from schemas.events import TerminalEvent
+from schemas.images import Picture
+from schemas.jobs import Progress, Stage
+from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS, Topic
+from services import run_events
+from services.broker import BROKER_OUTAGES, Publisher
+from services.engine.catalogue import Catalogue
+from services.engine.messages import Generated
+from services.engine.process import EngineProcess
+from services.errors import EngineDied, PermanentError, Stopped
+from services.leases import Hold, Leases
+from services.object_store import S3ObjectStore
+from services.outcomes import Outcomes
+from services.queue import Lease, Queue
+from services.redelivery import waited_out
+
+log = structlog.get_logger()
+
+PROGRESS_EVERY: Final = 0.5  #: seconds; two events a second a job are enough for a bar
+DENOISING: Final = (10, 90)  #: percent where it begins and ends
+
+
+class Fulfilment:
+    """One run at a time is generated; its pictures are stored while the next one is."""
+
+    def __init__(  # noqa: PLR0913 - the parts it joins
+        self,
+        *,
+        worker: str,
+        catalogue: Catalogue,
+        queue: Queue,
+        leases: Leases,
+        outcomes: Outcomes,
+        engine: EngineProcess,
+        store: S3ObjectStore,
+        publisher: Publisher,
+    ) -> None:
+        self._worker = worker
+        self._catalogue = catalogue
+        self._queue = queue
+        self._leases = leases
+        self._outcomes = outcomes
+        self._engine = engine
+        self._store = store
+        self._publisher = publisher
+
+    async def fulfil(self, lease: Lease, generated: asyncio.Event) -> None:
+        """Bring the run to its outcome; `generated` is set once the engine is free again."""
+        row = lease.row
+        bound = structlog.contextvars.bound_contextvars(job_id=str(row.job), run_id=str(row.id))
+        with bound, self._leases.holding(lease) as hold:
+            try:
+                if row.cancel:
+                    raise Stopped
+                pictures = await self._generate(hold)
+                generated.set()
+                stored = await self._store_all(hold, pictures)
+                await self._succeed(lease, pictures, stored)
+            except PermanentError as error:
+                await self._commit(lease, run_events.failed(row, error.code, error.message))
+            except Stopped:
+                await self._stopped(hold)
+            except EngineDied:
+                log.warning("engine_died", attempt=row.attempt)
+                await waited_out(lambda: self._queue.abandon(lease), "queue")
+            except asyncio.CancelledError:
+                await self._queue.release(lease)
+                raise
+
+    async def _generate(self, hold: Hold) -> Generated:
+        row = hold.lease.row
+        assert row.spec is not None, "an undecided row has its spec"
+        progress = _Latest()
+        telling = asyncio.create_task(self._tell(hold.lease, progress))
+        try:
+            with hold.stopping(self._engine.stop):
+                return await self._engine.generate(row.spec, on_progress=progress.note)
+        finally:
+            telling.cancel()
+
+    async def _tell(self, lease: Lease, progress: "_Latest") -> None:
+        """`started`, then the newest progress at most twice a second."""
+        key = str(lease.row.job)
+        started = run_events.started(lease.row, self._worker)
+        await waited_out(lambda: self._publish(GENERATION_EVENTS, key, started), "kafka")
+        told = None
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY)
+            if progress.newest == told:
+                continue
+            told = progress.newest
+            try:
+                event = run_events.progressed(lease.row, told)
+                await self._publish(GENERATION_PROGRESS, key, event)
+            except BROKER_OUTAGES:
+                continue  # the next one tells more
+
+    async def _store_all(self, hold: Hold, generated: Generated) -> list[Picture]:
+        """Keys go on the row before the upload, so that nothing is left that nobody knows."""
+        pictures = [
+            Picture(
+                image_id=(image := uuid4()),
+                relative_path=f"generated/{image}.png",
+                sha256=made.sha256,
+                width=made.width,
+                height=made.height,
+                bytes=len(made.png),
+                seed=made.seed,
+            )
+            for made in generated.pictures
+        ]
+        keys = [picture.relative_path for picture in pictures]
+        if not await waited_out(lambda: self._queue.note_uploads(hold.lease, keys), "queue"):
+            raise Stopped
+        puts = [
+            partial(self._store.put, key, made.png, "image/png", made.sha256)
+            for key, made in zip(keys, generated.pictures, strict=True)
+        ]
+        await asyncio.gather(*(waited_out(put, "s3") for put in puts))
+        return pictures
+
+    async def _succeed(self, lease: Lease, generated: Generated, stored: list[Picture]) -> None:
+        price = self._catalogue.find(generated.model).price_per_gpu_second
+        waited = (now() - lease.row.queued_at).total_seconds() - generated.generation_seconds
+        event = run_events.completed(
+            lease.row,
+            stored,
+            model=generated.model,
+            model_sha256=generated.model_sha256,
+            queue_seconds=round(max(waited, 0.0), 3),
+            generation_seconds=round(generated.generation_seconds, 3),
+            gpu_seconds=round(generated.gpu_seconds, 3),
+            cost=round(generated.gpu_seconds * price, 6),
+            device=generated.device,
+        )
+        await self._commit(lease, event)
+
+    async def _commit(self, lease: Lease, event: TerminalEvent) -> None:
+        if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
+            log.info("decided", outcome=event.type.split(".")[-2], attempt=lease.row.attempt)
+        elif await waited_out(lambda: self._queue.cancelled([lease]), "queue"):
+            await self._stopped_by_cancel(lease)
+
+    async def _stopped(self, hold: Hold) -> None:
+        """A cancelled run gets its outcome; a lost one is somebody else's; else it goes back."""
+        if hold.lost:
+            return
+        if hold.cancelled or hold.lease.row.cancel:
+            await self._stopped_by_cancel(hold.lease)
+        else:
+            await waited_out(lambda: self._queue.release(hold.lease), "queue")
+
+    async def _stopped_by_cancel(self, lease: Lease) -> None:
+        event = run_events.cancelled(lease.row, "cancelled by the caller")
+        await waited_out(lambda: self._outcomes.commit(lease, event), "queue")
+        log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
+
+    async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
+        await self._publisher.publish(topic, key, event.encode())
+
+
+class _Latest:
+    """The newest progress of a run; percent never falls."""
+
+    def __init__(self) -> None:
+        self.newest = Progress(stage=Stage.LOADING_MODEL)
+
+    def note(self, stage: Stage, step: int, steps: int) -> None:
+        first, last = DENOISING
+        percent = {Stage.ENCODING_PROMPT: 5, Stage.DECODING: last, Stage.UPLOADING: 95}.get(
+            stage, 0
+        )
+        if stage is Stage.DENOISING and steps:
+            percent = first + (last - first) * step // steps
+        self.newest = Progress(
+            stage=stage, step=step, steps=steps, percent=max(percent, self.newest.percent)
+        )

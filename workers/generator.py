@@ -1,0 +1,156 @@
+"""generation.requested in, queue rows out; a slot claims a run, generates, commits its outcome."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from os import getpid
+from typing import Annotated
+
+from aiokafka import ConsumerRecord
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from faststream import AckPolicy, Context, ContextRepo, FastStream
+from faststream.kafka import KafkaMessage, KafkaRouter
+
+from schemas.topics import GENERATION_COMMANDS
+from services import telemetry
+from services.accounts import Keys
+from services.admission import Admission
+from services.broker import Publisher, faststream_broker
+from services.commands import CommandReader
+from services.engine.catalogue import Catalogue
+from services.engine.process import EngineProcess
+from services.fulfilment import Fulfilment
+from services.intake import Intake
+from services.leases import CANCELS_EVERY, Leases
+from services.mongo import open_mongo
+from services.object_store import S3ObjectStore
+from services.outcomes import Outcomes
+from services.queue import Lease, Queue
+from services.redelivery import kept_up, waited_out
+from services.settings import Settings
+from services.signing import Signer
+
+Records = tuple[ConsumerRecord[bytes, bytes], ...]
+
+
+async def parse(
+    records: Records, original: Callable[[Records], Awaitable[KafkaMessage]]
+) -> KafkaMessage:
+    """FastStream decodes headers as UTF-8 and would take any other for an error of ours."""
+    message = await original(tuple(replace(record, headers=()) for record in records))
+    message.raw_message = records
+    return message
+
+
+async def undecoded(message: KafkaMessage) -> list[bytes]:
+    return []
+
+
+router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
+
+
+@router.subscriber(
+    GENERATION_COMMANDS.name,
+    group_id="generator",
+    batch=True,
+    batch_timeout_ms=20,
+    max_records=200,
+    auto_offset_reset="earliest",
+    partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+    parser=parse,
+    decoder=undecoded,
+)
+async def take_in(
+    message: Annotated[KafkaMessage, Context("message")], intake: Annotated[Intake, Context()]
+) -> None:
+    await intake.take_in(message.raw_message)
+
+
+async def serve(queue: Queue, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
+    """The next run is claimed as soon as the engine is free: pictures are stored beside it."""
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            lease = await next_lease(queue, bell, poll)
+            generated = asyncio.Event()
+            task = tasks.create_task(fulfilment.fulfil(lease, generated))
+            task.add_done_callback(lambda _, done=generated: done.set())  # type: ignore[misc]
+            await generated.wait()
+
+
+async def next_lease(queue: Queue, bell: asyncio.Event, poll: float) -> Lease:
+    """`poll` seconds apart while there is no work, at once when intake rings."""
+    while True:
+        bell.clear()
+        if lease := await waited_out(queue.claim, "queue"):
+            return lease
+        with suppress(TimeoutError):
+            async with asyncio.timeout(poll):
+                await bell.wait()
+
+
+@asynccontextmanager
+async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]:
+    """Everything that runs beside intake, for as long as the process lives."""
+    catalogue = Catalogue.load(settings.engine.models)
+    signer = Signer(settings.master_secret.get_secret_value())
+    bell = asyncio.Event()
+    async with (
+        open_mongo(settings.mongo) as mongo,
+        Publisher.open(settings.kafka) as publisher,
+        S3ObjectStore.open(settings.s3) as store,
+        EngineProcess.open(settings.engine) as engine,
+    ):
+        queue = Queue(mongo, settings.generator)
+        leases = Leases(queue, settings.generator)
+        outcomes = Outcomes(queue, publisher)
+        fulfilment = Fulfilment(
+            worker=f"{socket.gethostname()}:{getpid()}",
+            catalogue=catalogue,
+            queue=queue,
+            leases=leases,
+            outcomes=outcomes,
+            engine=engine,
+            store=store,
+            publisher=publisher,
+        )
+        intake = Intake(
+            settings=settings,
+            reader=CommandReader(signer, Keys(mongo, signer)),
+            admission=Admission(mongo, publisher, signer, catalogue),
+            queue=queue,
+            outcomes=outcomes,
+            publisher=publisher,
+            bell=bell,
+        )
+        context.set_global("intake", intake)
+        async with asyncio.TaskGroup() as tasks:
+            poll = settings.generator.poll.total_seconds()
+            running = [
+                tasks.create_task(serve(queue, fulfilment, bell, poll)),
+                tasks.create_task(kept_up(leases.renew, "leases", settings.generator.renew)),
+                tasks.create_task(kept_up(leases.watch_cancels, "cancels", CANCELS_EVERY)),
+                tasks.create_task(kept_up(outcomes.sweep, "sweep", settings.generator.sweep)),
+            ]
+            yield
+            for task in running:
+                task.cancel()
+
+
+def create_app() -> FastStream:
+    settings = Settings()
+    telemetry.configure(settings, "generator")
+    broker = faststream_broker(settings.kafka)
+    broker.include_router(router, prefix=settings.kafka.topic_prefix)
+
+    @asynccontextmanager
+    async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
+        async with parts(settings, context):
+            yield
+
+    return FastStream(broker, lifespan=lifespan, logger=None)
+
+
+if __name__ == "__main__":
+    asyncio.run(create_app().run())
