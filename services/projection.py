@@ -1,0 +1,199 @@
+"""Events in, the polled state out. Pure: no I/O, no clock, and no order.
+
+What one event tells of its run is joined with what was known of it. The join is commutative,
+associative and idempotent (a semilattice, as in Shapiro et al., "Conflict-free Replicated Data
+Types", 2011), so neither replay nor lateness nor a second topic's pace can undo anything.
+"""
+
+from datetime import UTC, datetime
+from typing import Final, assert_never
+from uuid import UUID
+
+from schemas.common import Value
+from schemas.events import (
+    CompletedData,
+    GenerationAccepted,
+    GenerationCancelled,
+    GenerationCompleted,
+    GenerationEvent,
+    GenerationFailed,
+    GenerationProgress,
+    GenerationRejected,
+    GenerationStarted,
+    ProgressData,
+)
+from schemas.flows import Activity
+from schemas.images import Image, ImageSource
+from schemas.jobs import Failure, JobState, Output, Progress, Run, Stage, Status
+
+DONE: Final = Progress(stage=Stage.COMPLETED, percent=100)
+STAGES: Final = tuple(Stage)
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class FlowActivity(Value):
+    """What an event tells of its flow."""
+
+    flow_id: UUID
+    project: str
+    activity: Activity
+
+
+def fold(state: JobState, event: GenerationEvent) -> JobState:
+    """`state` after `event`; the very same object when the event tells nothing new."""
+    if isinstance(event, GenerationRejected):  # the job never came to be: it has no run
+        return state
+    run_id = event.data.run_id
+    known, told = state.runs.get(run_id), _told(event)
+    run = told if known is None else _joined(known, told)
+    if run == known:
+        return state
+    runs = {**state.runs, run_id: run}
+    newest = max(runs, key=lambda key: (runs[key].number, key))
+    current = runs[newest]
+    return JobState(run=newest, status=current.status, ended_at=current.ended_at, runs=runs)
+
+
+def images_of(event: GenerationEvent) -> tuple[Image, ...]:
+    """The facts of the pictures that `event` tells of."""
+    if not isinstance(event, GenerationCompleted):
+        return ()
+    assert event.subject is not None
+    return tuple(
+        Image(
+            id=picture.image_id,
+            project=event.projectid,
+            source=ImageSource.GENERATED,
+            picture=picture,
+            job_id=UUID(event.subject),
+            run_id=event.data.run_id,
+            flow_id=event.data.flow_id,
+            model=event.data.model,
+            created_at=milliseconds(event.time),
+        )
+        for picture in event.data.images
+    )
+
+
+def activity_of(event: GenerationEvent) -> FlowActivity | None:
+    if not isinstance(event, GenerationCompleted) or event.data.flow_id is None:
+        return None
+    if not event.data.images:
+        return None
+    return FlowActivity(
+        flow_id=event.data.flow_id,
+        project=event.projectid,
+        activity=Activity(
+            last_completed_at=milliseconds(event.time),
+            last_image_id=event.data.images[-1].image_id,
+        ),
+    )
+
+
+def milliseconds(moment: datetime) -> datetime:
+    """What BSON keeps of a time, so that a state in memory equals the stored one."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _told(
+    event: GenerationAccepted
+    | GenerationStarted
+    | GenerationCompleted
+    | GenerationFailed
+    | GenerationCancelled
+    | GenerationProgress,
+) -> Run:
+    """A run as it would be if `event` were all that is known of it."""
+    number, time = event.data.run_number, milliseconds(event.time)
+    match event:
+        case GenerationAccepted():
+            return Run(number=number, accepted_at=time)
+        case GenerationStarted(data=data):
+            return Run(number=number, status=Status.RUNNING, attempt=data.attempt, started_at=time)
+        case GenerationProgress(data=data):
+            return _under_way(number, data)
+        case GenerationCompleted(data=data):
+            return Run(
+                number=number,
+                status=Status.SUCCEEDED,
+                attempt=data.attempt,
+                ended_at=time,
+                progress=DONE,
+                output=_output(data),
+            )
+        case GenerationFailed(data=data):
+            failure = Failure(code=data.reason, message=data.message)
+            return _without_pictures(number, Status.FAILED, data.attempt, time, failure)
+        case GenerationCancelled(data=data):
+            return _without_pictures(number, Status.CANCELLED, data.attempt, time, data.failure)
+        case _:
+            assert_never(event)
+
+
+def _under_way(number: int, data: ProgressData) -> Run:
+    return Run(
+        number=number,
+        status=Status.PENDING if data.stage is Stage.QUEUED else Status.RUNNING,
+        attempt=data.attempt,
+        progress=Progress(
+            stage=data.stage,
+            step=data.step,
+            steps=data.steps,
+            percent=min(max(data.percent, 0), 100),
+            preview=data.preview,
+        ),
+    )
+
+
+def _without_pictures(
+    number: int, status: Status, attempt: int, time: datetime, failure: Failure
+) -> Run:
+    return Run(number=number, status=status, attempt=attempt, ended_at=time, failure=failure)
+
+
+def _output(data: CompletedData) -> Output:
+    return Output(
+        pictures=data.images,
+        model=data.model,
+        tier=data.tier,
+        generation_seconds=data.generation_seconds,
+        queue_seconds=data.queue_seconds,
+        gpu_seconds=data.gpu_seconds,
+        cost=data.cost,
+        device=data.device,
+    )
+
+
+def _joined(one: Run, other: Run) -> Run:
+    """The least run that has both: rank, attempt and percent never fall."""
+    if one == other:
+        return one
+    ahead = min((one, other), key=_before)
+    return Run(
+        number=max(one.number, other.number),
+        status=ahead.status,
+        attempt=max(one.attempt, other.attempt),
+        accepted_at=_earliest(one.accepted_at, other.accepted_at),
+        started_at=_earliest(one.started_at, other.started_at),
+        ended_at=ahead.ended_at,
+        progress=max(one.progress, other.progress, key=_distance),
+        output=ahead.output,
+        failure=ahead.failure,
+    )
+
+
+def _before(run: Run) -> tuple[int, datetime, str, str]:
+    """Order of outcomes: the higher rank, then the first end, then anything that is total."""
+    ended = run.ended_at or NEVER
+    return -run.status.rank, ended, run.status, f"{run.output!r}{run.failure!r}"
+
+
+def _distance(progress: Progress) -> tuple[int, int, int, int, str]:
+    stage = STAGES.index(progress.stage)
+    return progress.percent, stage, progress.step, progress.steps, progress.preview or ""
+
+
+def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other)
