@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from schemas.topics import Topic
+from schemas.topics import DEAD_LETTERS, Topic
 from services.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -112,6 +112,7 @@ class Publisher:
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=self._linger_ms,
+                    max_request_size=DEAD_LETTERS.max_message_bytes,
                     request_timeout_ms=10_000,
                     retry_backoff_ms=100,
                 )
