@@ -74,10 +74,14 @@ class Model(Entry):
     price_per_gpu_second: Annotated[float, Field(ge=0)] = 0.0  #: in the catalogue's currency
 
     @model_validator(mode="after")
-    def _has_every_tier(self) -> Self:
+    def _agrees_with_itself(self) -> Self:
         if missing := set(Tier) - set(self.tiers):
             raise ValueError(f"has no tier {', '.join(sorted(missing))}")
-        self.check_size(*self.sizes.native)
+        try:
+            for size in (self.sizes.native, *self.sizes.by_ratio.values()):
+                self.check_size(*size)
+        except InvalidSize as error:
+            raise ValueError(error.message) from error
         return self
 
     @property
