@@ -1,0 +1,1 @@
+"""Captioned drawings in, a small text-to-image model out."""

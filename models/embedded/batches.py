@@ -1,0 +1,75 @@
+"""A seed and a step in, the batch of that step out: latents, captions, weights."""
+
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.embedded import captions, sampling
+from models.embedded.autoencoder import encode
+from models.embedded.drawing import Pixels, draw, draw_bare
+
+UNCONDITIONAL_SHARE = 0.1
+NOISE_WORD_SHARE = 0.05
+THING_WEIGHT = 4.0
+DRAWS: tuple[sampling.Draw, ...] = (
+    sampling.draw_plain_single,
+    sampling.draw_single,
+    sampling.draw_pair,
+    sampling.draw_scene,
+)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the curriculum: until how many samples, at what size, which mixture."""
+
+    until: int
+    side: int
+    batch: int
+    mixture: tuple[float, float, float, float]
+
+
+CURRICULUM = (
+    Phase(60_000, 128, 64, (0.7, 0.3, 0.0, 0.0)),
+    Phase(120_000, 256, 32, (0.4, 0.4, 0.1, 0.1)),
+    Phase(10**12, 256, 32, (0.1, 0.4, 0.3, 0.2)),
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    latents: Tensor  #: (N, 4, side / 8, side / 8)
+    weights: Tensor  #: (N, 1, side / 8, side / 8): more where a thing is
+    captions: list[str]
+
+
+def phase_at(samples: int) -> Phase:
+    return next(phase for phase in CURRICULUM if samples < phase.until)
+
+
+def make_batch(seed: int, step: int, phase: Phase) -> Batch:
+    """Nothing is remembered between steps, so a resumed run sees what an unbroken one would."""
+    random = Random(f"{seed} {step}")
+    side, drawn, bare, said = phase.side, [], [], []
+    for draw_one in random.choices(DRAWS, phase.mixture, k=phase.batch):
+        picture = sampling.seen(draw_one, random)
+        drawn.append(draw(picture, side, side, random, smooth=False))
+        bare.append(draw_bare(picture, side, side))
+        said.append(_say(captions.caption(picture, random), random))
+    latents, without = encode(to_tensor(drawn)), encode(to_tensor(bare))
+    thing = (latents - without).abs().amax(1, keepdim=True) > 0.1
+    return Batch(latents, 1.0 + THING_WEIGHT * thing, said)
+
+
+def to_tensor(pictures: list[Pixels]) -> Tensor:
+    stacked = torch.from_numpy(np.stack(pictures))
+    return stacked.permute(0, 3, 1, 2).float() / 255
+
+
+def _say(said: str, random: Random) -> str:
+    if random.random() < UNCONDITIONAL_SHARE:
+        return ""
+    return captions.with_noise_word(said, random) if random.random() < NOISE_WORD_SHARE else said
