@@ -16,7 +16,7 @@ FOREVER: Final = "public, max-age=31536000, immutable"
 
 _OURS = re.compile(r"[a-z]+(/[A-Za-z0-9_-]+)+\.(png|jpg|jpeg|webp|json)")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_RANGE = re.compile(r"bytes=([0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})")
+_RANGE = re.compile(r"bytes=(?=.?[0-9])([0-9]{0,15})-([0-9]{0,15})")
 
 
 class Pictures:
@@ -62,9 +62,11 @@ routes = [Route("/static/uploads/{path:path}", Pictures(), methods=["GET"], name
 
 
 def _wanted_range(request: AppRequest) -> str | None:
-    """One satisfiable-looking range; anything else is ignored, as RFC 9110 allows."""
-    given = request.headers.get("range", "").replace(" ", "")
-    return given if _RANGE.fullmatch(given) else None
+    """One well-formed range; anything else is ignored, as RFC 9110 allows."""
+    matched = _RANGE.fullmatch(request.headers.get("range", ""))
+    if matched is None or (matched[1] and matched[2] and int(matched[2]) < int(matched[1])):
+        return None
+    return matched[0]
 
 
 def _unchanged(request: AppRequest, facts: StoredObject) -> bool:

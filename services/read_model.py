@@ -43,7 +43,8 @@ class ReadModel:
         """Newest first."""
         wanted = _visible(project, chosen.owner) | _narrowed(chosen)
         total = await self._jobs.count_documents(wanted)
-        found = self._jobs.find(wanted).sort("_id", -1).skip(offset).limit(limit)
+        newest = [("created_at", -1), ("_id", -1)]
+        found = self._jobs.find(wanted).sort(newest).skip(offset).limit(limit)
         jobs = [Job.model_validate(document) async for document in found]
         return JobPage(jobs=tuple(jobs), total=total)
 

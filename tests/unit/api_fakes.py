@@ -1,0 +1,254 @@
+"""Fakes of what the API stands on: ordinary classes with dictionaries inside."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+from uuid import UUID, uuid4
+
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.readiness import Ping, Readiness
+from api.state import State
+from schemas.jobs import Idempotency, Job, JobState, Output, Progress, Run, Stage, Status, Tier
+from services.accounts import Caller
+from services.admission import Admitted, Wish, settled
+from services.engine.catalogue import Catalogue
+from services.errors import IdempotencyMismatch, NotFound, RangeNotSatisfiable, Unauthorized
+from services.object_store import ObjectStream, StoredObject
+from services.read_model import JobFilter, JobPage
+from services.settings import ApiSettings, Settings
+
+KEY = "dk_" + "a" * 12 + "_" + "b" * 43
+OTHER_KEY = "dk_" + "c" * 12 + "_" + "d" * 43
+READ_KEY = "dk_" + "e" * 12 + "_" + "f" * 43
+PICTURE = "generated/7c0e0000-0000-4000-8000-000000000001.png"
+MOMENT = datetime(2026, 11, 21, 5, 20, tzinfo=UTC)
+CATALOGUE = Catalogue.load(Path("models/models.yaml"))
+
+
+class FakeKeys:
+    def __init__(self) -> None:
+        self.callers = {
+            KEY: Caller(project="demo"),
+            OTHER_KEY: Caller(project="other"),
+            READ_KEY: Caller(project="demo", scopes=("read",)),
+        }
+        self.outage: Exception | None = None
+
+    async def authenticate(self, text: str | None) -> Caller:
+        if self.outage:
+            raise self.outage
+        if text not in self.callers:
+            raise Unauthorized
+        return self.callers[text]
+
+
+class FakeJobs:
+    """Admission and read model over the same dictionary."""
+
+    def __init__(self) -> None:
+        self.stored: dict[UUID, Job] = {}
+        self.wishes: list[Wish] = []
+        self.cancelled: list[UUID] = []
+        self.purged_images: set[UUID] = set()
+        self.on_read: Callable[[], None] = lambda: None
+
+    async def submit(
+        self, project: str, wishes: Sequence[Wish], *, idempotency: Idempotency | None = None
+    ) -> Admitted:
+        for job in self.stored.values():
+            known = job.idempotency
+            if (
+                known
+                and idempotency
+                and (known.scope, known.key)
+                == (
+                    idempotency.scope,
+                    idempotency.key,
+                )
+            ):
+                if known.request_sha256 != idempotency.request_sha256:
+                    raise IdempotencyMismatch
+                return Admitted(jobs=(job,), replayed=True)
+        (wish,) = wishes
+        self.wishes.append(wish)
+        job = make_job(
+            project=project,
+            spec=settled(wish.spec, CATALOGUE, uuid4()),
+            idempotency=idempotency,
+            **wish.model_dump(exclude={"spec", "dialect", "lane", "meta", "after"}),
+        )
+        self.stored[job.id] = job
+        return Admitted(jobs=(job,))
+
+    async def cancel(self, job: Job, reason: str) -> None:
+        self.cancelled.append(job.id)
+
+    async def job(self, project: str, job: UUID, owner: str | None = None) -> Job | None:
+        self.on_read()
+        found = self.stored.get(job)
+        return found if found and found.project == project else None
+
+    async def these(self, project: str, jobs: Sequence[UUID]) -> tuple[Job, ...]:
+        self.on_read()
+        return tuple(self.stored[job] for job in jobs)
+
+    async def jobs(self, project: str, chosen: JobFilter, limit: int, offset: int) -> JobPage:
+        found = [
+            job
+            for job in self.stored.values()
+            if job.project == project
+            and chosen.blog_id in (None, job.blog_id)
+            and (chosen.statuses is None or job.status in chosen.statuses)
+        ]
+        return JobPage(jobs=tuple(found[offset : offset + limit]), total=len(found))
+
+    async def purged(self, image: UUID) -> bool:
+        return image in self.purged_images
+
+    def end_all(self, status: Status = Status.SUCCEEDED) -> None:
+        self.stored = {key: ended(job, status) for key, job in self.stored.items()}
+
+
+class FakeBody:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    async def iter_chunks(self, size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.content), size):
+            yield self.content[start : start + size]
+
+
+class FakeObjectStore:
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def head(self, key: str) -> StoredObject:
+        if key not in self.objects:
+            raise NotFound
+        size = len(self.objects[key])
+        return StoredObject(
+            size=size, content_length=size, content_type="image/png", sha256="5e" * 32
+        )
+
+    @asynccontextmanager
+    async def stream(self, key: str, byte_range: str | None = None) -> AsyncIterator[ObjectStream]:
+        facts = await self.head(key)
+        content = self.objects[key]
+        if byte_range:
+            first, _, last = byte_range.removeprefix("bytes=").partition("-")
+            start = int(first) if first else max(0, len(content) - int(last))
+            end = min(int(last) + 1, len(content)) if first and last else len(content)
+            if start >= len(content):
+                raise RangeNotSatisfiable
+            content = content[start:end]
+            shown = f"bytes {start}-{end - 1}/{facts.size}"
+            update = {"content_length": len(content), "content_range": shown}
+            facts = facts.model_copy(update=update)
+        yield ObjectStream(facts, FakeBody(content))
+
+
+class Parts:
+    """Everything a test may look into or break."""
+
+    def __init__(self, **api: object) -> None:
+        self.keys = FakeKeys()
+        self.jobs = FakeJobs()
+        self.store = FakeObjectStore()
+        self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
+        self.settings = Settings(api=ApiSettings.model_validate(api))
+
+    def client(self) -> TestClient:
+        """Not entered yet: `with parts.client() as client`."""
+        return TestClient(create_app(self._lifespan(), self.settings))
+
+    def _lifespan(self) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+        @asynccontextmanager
+        async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+            yield cast(
+                State,
+                {
+                    "settings": self.settings,
+                    "keys": self.keys,
+                    "admission": self.jobs,
+                    "read_model": self.jobs,
+                    "object_store": self.store,
+                    "catalogue": CATALOGUE,
+                    "readiness": Readiness(self.pings),
+                },
+            )
+
+        return lifespan
+
+
+async def _answers() -> None:
+    return None
+
+
+def make_job(**fields: object) -> Job:
+    """A job that was just admitted."""
+    job_id = uuid4()
+    defaults: dict[str, object] = {
+        "_id": job_id,
+        "run": job_id,
+        "project": "demo",
+        "dialect": "blog",
+        "spec": {"prompt": "a red circle", "seed": 7},
+        "created_at": MOMENT,
+    }
+    return Job.model_validate(defaults | fields)
+
+
+def with_run(job: Job, run: Run) -> Job:
+    state = JobState(run=job.run, status=run.status, runs={job.run: run})
+    return job.model_copy(update={"state": state})
+
+
+def running(job: Job, percent: int = 40, stage: Stage = Stage.DENOISING) -> Job:
+    progress = Progress(stage=stage, percent=percent)
+    return with_run(job, Run(number=1, status=Status.RUNNING, started_at=MOMENT, progress=progress))
+
+
+def ended(job: Job, status: Status = Status.SUCCEEDED) -> Job:
+    failure = None if status is Status.SUCCEEDED else {"code": "oom", "message": "out of memory"}
+    return with_run(
+        job,
+        Run.model_validate(
+            {
+                "number": 1,
+                "status": status,
+                "started_at": MOMENT,
+                "ended_at": MOMENT,
+                "output": output() if status is Status.SUCCEEDED else None,
+                "failure": failure,
+            }
+        ),
+    )
+
+
+def output() -> Output:
+    picture = {
+        "image_id": "7c0e0000-0000-4000-8000-000000000001",
+        "relative_path": PICTURE,
+        "sha256": "5e" * 32,
+        "width": 512,
+        "height": 288,
+        "bytes": 31337,
+        "seed": 7,
+    }
+    return Output.model_validate(
+        {
+            "pictures": [picture],
+            "model": "tiny",
+            "tier": Tier.STANDARD,
+            "generation_seconds": 1.1,
+            "queue_seconds": 0.4,
+            "gpu_seconds": 1.0,
+            "cost": 0.0,
+            "device": "cpu",
+        }
+    )

@@ -1,0 +1,168 @@
+"""Refusals: their shapes, their limits, and what nobody foresaw."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+from starlette.testclient import TestClient
+
+from schemas.common import Value
+from tests.unit.api_fakes import KEY, Parts
+
+SUBMIT = "/api/v1/images/generate-async"
+BODY = {"prompt": "a red circle"}
+HEADERS = {"x-api-key": KEY}
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts(unavailable_after=0.2, body_limit=1000, cors_origins=["https://blog.example"])
+
+
+@pytest.fixture
+def client(parts: Parts) -> Iterator[TestClient]:
+    with parts.client() as client:
+        yield client
+
+
+def test_an_unknown_route_is_a_problem_document(client: TestClient) -> None:
+    response = client.get("/nowhere")
+
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json() == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "Not Found",
+        "code": "not_found",
+    }
+
+
+def test_a_wrong_method_is_405_in_the_dialect_s_shape_and_names_the_right_one(
+    client: TestClient,
+) -> None:
+    response = client.get(SUBMIT)
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert set(response.json()) == {"detail"}
+
+
+def test_a_trailing_slash_is_another_path(client: TestClient) -> None:
+    assert client.post(f"{SUBMIT}/", json=BODY, headers=HEADERS).status_code == 404
+
+
+def test_a_body_over_the_limit_is_413_in_shape_whatever_it_declares(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(30):
+            yield b"x" * 100
+
+    declared = client.post(SUBMIT, content=b"x" * 1001, headers=HEADERS)
+    streamed = client.post(SUBMIT, content=chunks(), headers=HEADERS)
+
+    assert (declared.status_code, streamed.status_code) == (413, 413)
+    assert set(streamed.json()) == {"detail"}
+
+
+def test_mongodb_away_is_503_with_retry_after(parts: Parts, client: TestClient) -> None:
+    parts.keys.outage = ServerSelectionTimeoutError("no server: secret-host:27017")
+
+    response = client.post(SUBMIT, json=BODY, headers=HEADERS)
+
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert set(response.json()) == {"detail"}
+    assert "secret-host" not in response.text
+
+
+def test_a_part_that_hangs_is_503_when_the_deadline_passes(
+    parts: Parts, client: TestClient
+) -> None:
+    async def hang(_key: str | None) -> object:
+        return await asyncio.Event().wait()
+
+    parts.keys.authenticate = hang  # type: ignore[method-assign, assignment]
+
+    response = client.post(SUBMIT, json=BODY, headers=HEADERS)
+
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+
+
+def test_what_nobody_foresaw_is_503_without_a_trace(parts: Parts, client: TestClient) -> None:
+    parts.keys.outage = RuntimeError("the secret of the universe")
+
+    response = client.post(SUBMIT, json=BODY, headers=HEADERS)
+
+    assert response.status_code == 503
+    assert "secret" not in response.text
+
+
+def test_a_document_that_does_not_validate_is_our_mistake_not_the_caller_s(
+    parts: Parts, client: TestClient
+) -> None:
+    class Strict(Value):
+        number: int
+
+    try:
+        Strict.model_validate({"number": "internal"})
+    except ValueError as error:
+        parts.keys.outage = error
+
+    response = client.post(SUBMIT, json=BODY, headers=HEADERS)
+
+    assert response.status_code == 503
+    assert "number" not in response.text
+
+
+def test_an_allowed_origin_may_read_answers_and_refusals(parts: Parts, client: TestClient) -> None:
+    origin = {"origin": "https://blog.example"}
+    parts.keys.outage = RuntimeError("unforeseen")
+
+    refusal = client.post(SUBMIT, json=BODY, headers=HEADERS | origin)
+    preflight = client.options(
+        SUBMIT,
+        headers=origin
+        | {
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "x-api-key, content-type, idempotency-key",
+        },
+    )
+
+    assert refusal.headers["access-control-allow-origin"] == "https://blog.example"
+    assert preflight.status_code == 200
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+
+
+def test_another_origin_is_not_allowed(client: TestClient) -> None:
+    response = client.get("/healthz", headers={"origin": "https://evil.example"})
+
+    assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("host", ["evil.example/x?", "a b", "<script>", "user@host"])
+def test_a_host_header_that_is_none_never_gets_into_a_url(client: TestClient, host: str) -> None:
+    location = client.post(SUBMIT, json=BODY, headers=HEADERS).headers["location"]
+
+    response = client.get(location, headers=HEADERS | {"host": host})
+
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("key", ["x" * 256, ""])
+def test_an_idempotency_key_that_can_t_be_kept_is_refused(client: TestClient, key: str) -> None:
+    response = client.post(SUBMIT, json=BODY, headers=HEADERS | {"idempotency-key": key})
+
+    assert response.status_code == 422
+    assert "Idempotency-Key" in response.json()["detail"]
+
+
+def test_a_traceparent_is_kept_and_a_malformed_one_is_not(parts: Parts, client: TestClient) -> None:
+    good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    client.post(SUBMIT, json=BODY, headers=HEADERS | {"traceparent": good})
+    client.post(SUBMIT, json=BODY, headers=HEADERS | {"traceparent": "nonsense"})
+
+    assert [wish.traceparent for wish in parts.jobs.wishes] == [good, None]
