@@ -1,0 +1,50 @@
+"""`./darkroom …` in -> one function of `compose.commands`; exit code 0 ok, 1 failed, 2 usage."""
+
+import sys
+from importlib import import_module
+
+import typer
+from pydantic import ValidationError
+
+from compose.console import print_failure
+from compose.errors import CommandFailed, UsageFailed
+
+#: In the order of the help. Each names its module in `compose.commands`, which holds a function of
+#: that name or a Typer `app` of several; only the wanted one is imported (together: 3 seconds).
+COMMANDS = ("up", "down", "status", "doctor", "logs", "generate", "jobs", "keys", "test", "migrate")
+HIDDEN = ("supervise",)
+
+
+def build(wanted: str) -> typer.Typer:
+    app = typer.Typer(
+        name="darkroom",
+        help="Prompts go in, pictures come out; what happened in between is on a log.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(lambda: None)  # a single command still has its name
+    for name in (wanted,) if wanted in (*COMMANDS, *HIDDEN) else COMMANDS:
+        module = import_module(f"compose.commands.{name.replace('-', '_')}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name.replace("-", "_")))
+    return app
+
+
+def main() -> None:
+    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    try:
+        build(wanted)()
+    except CommandFailed as error:
+        print_failure(error)
+        sys.exit(2 if isinstance(error, UsageFailed) else 1)
+    except ValidationError as error:
+        print_failure(UsageFailed(f"a setting or an option is not valid: {error}"))
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

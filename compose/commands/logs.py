@@ -1,0 +1,54 @@
+"""A process's log file on stdout, followed when asked."""
+
+from pathlib import Path
+from time import sleep
+from typing import Annotated
+
+import typer
+
+from compose.embedded.launch import tail
+from compose.errors import CommandFailed
+from compose.running import home
+
+POLL_SECONDS = 0.2
+
+Process = Annotated[str | None, typer.Argument(help="api, generator, kafka …; all when left out.")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")]
+Lines = Annotated[int, typer.Option("-n", "--lines", help="How many of the last lines.")]
+
+
+def logs(process: Process = None, follow: Follow = False, lines: Lines = 100) -> None:
+    """Print the last lines of a process's log (its file: <home>/logs/<process>.log)."""
+    files = _files(process)
+    sizes = {file: file.stat().st_size for file in files}
+    for file in files:
+        _print(file, tail(file, lines), named=process is None)
+    while follow:
+        sleep(POLL_SECONDS)
+        for file in files:
+            sizes[file] = _print_since(file, sizes[file], named=process is None)
+
+
+def _files(process: str | None) -> list[Path]:
+    folder = home() / "logs"
+    known = sorted(folder.glob("*.log"))
+    files = [file for file in known if process in (None, file.stem)]
+    if not files:
+        names = ", ".join(file.stem for file in known) or "nothing yet"
+        raise CommandFailed(f"no log of {process or 'any process'}", f"there is: {names}")
+    return files
+
+
+def _print_since(file: Path, seen: int, *, named: bool) -> int:
+    size = file.stat().st_size
+    start = seen if size >= seen else 0  # it was trimmed
+    if size > start:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            _print(file, opened.read(size - start).decode(errors="replace").rstrip(), named=named)
+    return size
+
+
+def _print(file: Path, text: str, *, named: bool) -> None:
+    for line in text.splitlines():
+        typer.echo(f"{file.stem:<12} {line}" if named else line)

@@ -1,0 +1,50 @@
+"""Which processes run in this home, with their pids and restarts."""
+
+import typer
+from rich.table import Table
+
+from compose.console import Json, out, print_json
+from compose.embedded import status as board
+from compose.embedded.status import StackStatus
+from compose.running import home
+from schemas.common import Value
+
+
+class ProcessLine(Value):
+    name: str
+    pid: int | None
+    restarts: int
+
+
+class StatusLine(Value):
+    ready: bool
+    processes: tuple[ProcessLine, ...]
+
+
+def status(json: Json = False) -> None:
+    """Say which processes run, and how often each was started again."""
+    written = board.read(home()) if board.is_running(home()) else None
+    if json:
+        print_json(_line(written))
+    elif written is None:
+        typer.echo(f"nothing runs in {home()}; `./darkroom up` starts it")
+    else:
+        _print_table(written)
+    if written is None or not written.ready:
+        raise typer.Exit(1)
+
+
+def _line(written: StackStatus | None) -> StatusLine:
+    if written is None:
+        return StatusLine(ready=False, processes=())
+    lines = tuple(ProcessLine(**process.model_dump()) for process in written.processes)
+    return StatusLine(ready=written.ready, processes=lines)
+
+
+def _print_table(written: StackStatus) -> None:
+    table = Table("process", "pid", "restarts", "ready", box=None)
+    for process in written.processes:
+        ready = "yes" if process.ready else "no"
+        table.add_row(process.name, str(process.pid or "-"), str(process.restarts), ready)
+    out.print(table)
+    typer.echo(f"{written.phase} · {home()}")

@@ -1,0 +1,66 @@
+"""Settings in -> our own processes as parts: api, generator, projector, outbox."""
+
+import sys
+from time import monotonic
+
+from compose.embedded.parts import Command
+from compose.embedded.ports import HOST
+from compose.embedded.probes import http_status
+from compose.embedded.wiring import ROOT, environment
+from services.settings import Settings
+
+ALIVE_SECONDS = 1.0  #: a worker that lived this long has passed its start
+GRACE_SECONDS = 5.0
+
+
+class Worker:
+    """A process without a port; its module is its command."""
+
+    def __init__(self, name: str, module: str, settings: Settings, stop_seconds: float) -> None:
+        self.name = name
+        self.stop_seconds = stop_seconds
+        self.command = python(settings, "-m", module)
+        self._started_at = monotonic()
+
+    def prepare(self) -> None:
+        self._started_at = monotonic()
+
+    def after_stop(self) -> None:
+        pass
+
+    async def ready(self) -> bool:
+        return monotonic() - self._started_at > ALIVE_SECONDS
+
+
+class Api:
+    def __init__(self, name: str, settings: Settings, port: int) -> None:
+        self.name = name
+        self.stop_seconds = GRACE_SECONDS
+        self.command = python(
+            settings,
+            *("-m", "uvicorn", "api.app:create_app", "--factory"),
+            *("--host", HOST, "--port", str(port), "--http", "httptools", "--loop", "uvloop"),
+            *("--no-access-log", "--log-level", "warning"),
+        )
+        self._port = port
+
+    def prepare(self) -> None:
+        pass
+
+    def after_stop(self) -> None:
+        pass
+
+    async def ready(self) -> bool:
+        return await http_status(self._port, "/readyz") == 200
+
+
+def python(settings: Settings, *arguments: str) -> Command:
+    """Ours from anywhere: -P keeps the folder it runs in off the import path."""
+    return Command(
+        arguments=(sys.executable, "-P", *arguments), environment=environment(settings), folder=ROOT
+    )
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """`api`, `api-2`, `api-3`."""
+    return (name, *(f"{name}-{number}" for number in range(2, count + 1)))
