@@ -1,0 +1,163 @@
+"""Records of Kafka in; their fold and their offsets out, in one MongoDB transaction.
+
+A second projector, or one that was paused and thought dead, finds other offsets than it left
+and writes nothing (`OffsetsMoved`): Kafka's group only divides the work, it protects nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import structlog
+from bson.errors import BSONError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from schemas.common import Value, now
+from services.mongo import Mongo, Session
+from services.projection_documents import write_fold
+from services.records import Record, Told, Unreadable, read
+
+log = structlog.get_logger()
+
+#: What a record can be to blame for, in our code or, as `POISON_CODES`, in the server's answer.
+FAULTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BSONError,
+    BulkWriteError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+POISON_CODES: Final = frozenset({11000, 10334})  #: DuplicateKey, BSONObjectTooLarge
+
+
+class OffsetsMoved(Exception):
+    """Somebody else has written since: seek to the stored offsets."""
+
+
+class Applied(Value):
+    """What became of records; `missing` counts events of jobs that are not there (any more)."""
+
+    folded: int = 0
+    missing: int = 0
+    quarantined: int = 0
+
+    def __add__(self, other: "Applied") -> "Applied":
+        return Applied(
+            folded=self.folded + other.folded,
+            missing=self.missing + other.missing,
+            quarantined=self.quarantined + other.quarantined,
+        )
+
+
+class ProjectionStore:
+    """The one writer of `jobs.state`, of the facts of generated images and of `flows.activity`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._next: dict[str, int] = {}  # partition -> the offset to read next
+
+    def forget(self) -> None:
+        """Partitions were dealt anew: what was known of them may be old."""
+        self._next.clear()
+
+    async def positions(self, partitions: Iterable[str]) -> dict[str, int]:
+        """Where to read on in those not asked for since `forget`; a new one starts at 0."""
+        asked = [name for name in partitions if name not in self._next]
+        if not asked:
+            return {}
+        found = {"_id": {"$in": asked}}
+        stored = {kept["_id"]: kept["offset"] async for kept in self._mongo.offsets.find(found)}
+        if new := [name for name in asked if name not in stored]:
+            start = {"$setOnInsert": {"offset": 0}}
+            await self._mongo.offsets.bulk_write(
+                [UpdateOne({"_id": name}, start, upsert=True) for name in new], ordered=False
+            )
+        positions = {name: stored.get(name, 0) for name in asked}
+        self._next.update(positions)
+        return positions
+
+    async def apply(self, records: Sequence[Record]) -> Applied:
+        """Fold `records`, each partition in its order; raise `OffsetsMoved` or an outage."""
+        outcomes = [read(record) for record in records]
+        try:
+            return await self._write(records, outcomes)
+        except FAULTS as error:
+            if not _blames_a_record(error):
+                raise
+            return await self._isolate(records, error)
+
+    async def feed_quarantine(self) -> Applied:
+        """Try again what was set aside: this version may understand more than the last."""
+        applied = Applied()
+        async for kept in self._mongo.quarantine.find().sort("_id", 1):
+            told = read(Record("", 0, kept["value"]))
+            if isinstance(told, Unreadable):
+                continue
+            try:
+                applied += await self._release(kept["_id"], told)
+            except FAULTS as error:
+                if not _blames_a_record(error):
+                    raise
+        return applied
+
+    async def _isolate(self, records: Sequence[Record], error: Exception) -> Applied:
+        """Halve until the record that breaks its batch stands alone, and set that one aside."""
+        if len(records) == 1:
+            reason = f"breaks the fold: {type(error).__name__}"
+            return await self._write(records, [Unreadable(records[0], reason)])
+        middle = len(records) // 2
+        return await self.apply(records[:middle]) + await self.apply(records[middle:])
+
+    async def _write(
+        self, records: Sequence[Record], outcomes: Sequence[Told | Unreadable]
+    ) -> Applied:
+        after = {record.partition: record.offset + 1 for record in records}
+        told = [item for item in outcomes if isinstance(item, Told)]
+        unreadable = [item for item in outcomes if isinstance(item, Unreadable)]
+
+        async def work(session: Session) -> int:
+            await self._move_offsets(after, session)
+            if unreadable:
+                await self._quarantine(unreadable, session)
+            return await write_fold(self._mongo, told, session) if told else 0
+
+        folded = await self._mongo.transaction(work)
+        self._next.update(after)
+        for item in unreadable:
+            log.error("quarantined", record=item.record.id, reason=item.reason)
+        return Applied(folded=folded, missing=len(told) - folded, quarantined=len(unreadable))
+
+    async def _move_offsets(self, after: dict[str, int], session: Session) -> None:
+        moves = [
+            UpdateOne({"_id": name, "offset": self._next.get(name)}, {"$set": {"offset": offset}})
+            for name, offset in after.items()
+        ]
+        moved = await self._mongo.offsets.bulk_write(moves, ordered=False, session=session)
+        if moved.matched_count != len(moves):
+            raise OffsetsMoved
+
+    async def _quarantine(self, items: Sequence[Unreadable], session: Session) -> None:
+        inserts = []
+        for item in items:
+            kept = {"value": item.record.value, "reason": item.reason, "quarantined_at": now()}
+            inserts.append(UpdateOne({"_id": item.record.id}, {"$setOnInsert": kept}, upsert=True))
+        await self._mongo.quarantine.bulk_write(inserts, ordered=False, session=session)
+
+    async def _release(self, kept: str, told: Told) -> Applied:
+        async def work(session: Session) -> int:
+            await self._mongo.quarantine.delete_one({"_id": kept}, session=session)
+            return await write_fold(self._mongo, [told], session)
+
+        folded = await self._mongo.transaction(work)
+        log.info("quarantine_released", record=kept)
+        return Applied(folded=folded, missing=1 - folded)
+
+
+def _blames_a_record(error: Exception) -> bool:
+    if not isinstance(error, BulkWriteError):
+        return True
+    failures = (error.details or {}).get("writeErrors", [])
+    return bool(failures) and all(failure["code"] in POISON_CODES for failure in failures)
