@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from schemas.cloudevents import CONTENT_TYPE
 from schemas.topics import DEAD_LETTERS, Topic
 from services.settings import KafkaSettings
 
@@ -91,7 +92,7 @@ class Publisher:
                 self._settings.topic_prefix + topic.name,
                 value=value,
                 key=key.encode(),
-                headers=(("content-type", b"application/cloudevents+json"), *headers),
+                headers=[("content-type", CONTENT_TYPE.encode()), *headers],
             )
         except MessageSizeTooLargeError:
             raise

@@ -11,7 +11,9 @@ from typing import Annotated
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faststream import AckPolicy, Context, ContextRepo, FastStream
-from faststream.kafka import KafkaMessage, KafkaRouter
+from faststream.kafka import KafkaRouter
+from faststream.kafka.annotations import KafkaMessage as Message
+from faststream.kafka.message import KafkaMessage
 
 from schemas.topics import GENERATION_COMMANDS
 from services import telemetry
@@ -62,9 +64,7 @@ router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
     parser=parse,
     decoder=undecoded,
 )
-async def take_in(
-    message: Annotated[KafkaMessage, Context("message")], intake: Annotated[Intake, Context()]
-) -> None:
+async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> None:
     await intake.take_in(message.raw_message)
 
 
