@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self
 
 import aioboto3
+from aiohttp import ClientError as BrokenTransfer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -14,6 +15,7 @@ from services.settings import S3Settings
 
 CHUNK: Final = 64 * 1024  #: bytes
 
+_BROKEN = (BotoCoreError, BrokenTransfer, OSError, TimeoutError)
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "404", "NotFound"}
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou"})
 
@@ -39,7 +41,7 @@ class ObjectStream:
         try:
             async for chunk in self._body.iter_chunks(CHUNK):
                 yield chunk
-        except (BotoCoreError, OSError, TimeoutError) as error:
+        except _BROKEN as error:
             raise Unavailable("The object store stopped answering") from error
 
 
@@ -90,7 +92,8 @@ class S3ObjectStore:
         part = {} if byte_range is None else {"Range": byte_range}
         with _translated():
             answer = await self._client.get_object(Bucket=self._bucket, Key=key, **part)
-        async with answer["Body"] as body:
+        body = answer["Body"]
+        async with body:  # its __aenter__ gives aiohttp's response, which has no chunks
             yield ObjectStream(_facts(answer), body)
 
     async def delete(self, key: str) -> None:
@@ -138,7 +141,7 @@ def _translated(ignoring: frozenset[str] = frozenset()) -> Iterator[None]:
         if code in {"InvalidRange", "416"}:
             raise RangeNotSatisfiable from error
         raise Unavailable(f"The object store refused: {code}") from error
-    except (BotoCoreError, OSError, TimeoutError) as error:
+    except _BROKEN as error:
         raise Unavailable("The object store does not answer") from error
 
 

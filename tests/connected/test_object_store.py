@@ -16,7 +16,7 @@ CONTENT = bytes(range(256)) * 1024
 DIGEST = sha256(CONTENT).hexdigest()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def store(stack: Settings) -> AsyncIterator[S3ObjectStore]:
     async with S3ObjectStore.open(stack.s3) as store:
         await store.ensure_bucket()
