@@ -128,7 +128,8 @@ class RequestedJob(GenerationSpec):
 
     @property
     def spec(self) -> GenerationSpec:
-        return GenerationSpec.model_validate(self.model_dump(include=set(_SPEC_FIELDS)))
+        chosen = self.model_dump(include=set(_SPEC_FIELDS), exclude_unset=True)
+        return GenerationSpec.model_validate(chosen)
 
 
 _SPEC_FIELDS = tuple(GenerationSpec.model_fields)
