@@ -1,56 +1,28 @@
 """models.yaml -> `Catalogue`: which models there are, their tiers, sizes and prices. No torch."""
 
-import re
 from functools import cached_property
-from math import sqrt
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from schemas.common import Sha256
 from schemas.jobs import Tier
-from services.errors import (
-    InvalidAspectRatio,
-    InvalidCatalogue,
-    InvalidSize,
-    UnknownModel,
-)
+from services.engine.sizes import Entry, Size, Sizes
+from services.errors import InvalidCatalogue, UnknownModel
+
+__all__ = ["Catalogue", "DeviceClass", "Lora", "Model", "Size", "TierSettings"]
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 DeviceClass = Literal["cpu", "cuda", "mps"]
 Dtype = Literal["float32", "float16", "bfloat16"]
-Pixels = Annotated[int, Field(ge=8, le=8192)]
-
-WIDEST = 4  #: aspect ratios go from 1:4 to 4:1
-
-
-class Entry(BaseModel):
-    """What a person wrote into the catalogue: a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Size(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    width: int
-    height: int
 
 
 class TierSettings(Entry):
     num_inference_steps: Annotated[int, Field(ge=1, le=500)]
     guidance_scale: Annotated[float, Field(ge=0, le=50)]
     scheduler: str  #: diffusers' class, made from the model's own scheduler config
-
-
-class Sizes(Entry):
-    native: tuple[Pixels, Pixels]  #: width and height that the model was trained at
-    smallest: Pixels = 256  #: of either side
-    largest: Pixels = 2048  #: of either side
-    multiple_of: Annotated[int, Field(ge=8)] = 8
-    by_ratio: dict[str, tuple[Pixels, Pixels]] = Field(default_factory=dict)  #: else computed
 
 
 class Lora(Entry):
@@ -74,44 +46,22 @@ class Model(Entry):
     price_per_gpu_second: Annotated[float, Field(ge=0)] = 0.0  #: in the catalogue's currency
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _has_every_tier(self) -> Self:
         if missing := set(Tier) - set(self.tiers):
             raise ValueError(f"has no tier {', '.join(sorted(missing))}")
-        try:
-            for size in (self.sizes.native, *self.sizes.by_ratio.values()):
-                self.check_size(*size)
-        except InvalidSize as error:
-            raise ValueError(error.message) from error
         return self
 
     @property
     def default_size(self) -> Size:
-        width, height = self.sizes.native
-        return Size(width=width, height=height)
+        return self.sizes.default
 
     def size_for(self, ratio: str) -> Size:
-        """The size of that aspect ratio ("16:9") nearest to the native number of pixels."""
-        wide, high = parse_ratio(ratio)
-        if fixed := self.sizes.by_ratio.get(ratio):
-            return Size(width=fixed[0], height=fixed[1])
-        area = self.sizes.native[0] * self.sizes.native[1]
-        return Size(
-            width=self._side(sqrt(area * wide / high)), height=self._side(sqrt(area * high / wide))
-        )
-
-    def _side(self, pixels: float) -> int:
-        step = self.sizes.multiple_of
-        nearest = round(pixels / step) * step
-        return min(max(nearest, self.sizes.smallest), self.sizes.largest)
+        """For an aspect ratio such as "16:9"; raise `InvalidAspectRatio`."""
+        return self.sizes.for_ratio(ratio)
 
     def check_size(self, width: int, height: int) -> None:
         """Raise `InvalidSize` unless the model makes pictures of exactly this size."""
-        sizes = self.sizes
-        for name, pixels in (("width", width), ("height", height)):
-            if pixels % sizes.multiple_of:
-                raise InvalidSize(f"{name} must be a multiple of {sizes.multiple_of}")
-            if not sizes.smallest <= pixels <= sizes.largest:
-                raise InvalidSize(f"{name} must be {sizes.smallest} to {sizes.largest}")
+        self.sizes.check(width, height)
 
 
 class Catalogue(Entry):
@@ -158,14 +108,3 @@ class Catalogue(Entry):
         """Where its files are, or None for a hub id and for a folder that isn't here."""
         folder = self.folder / model.source
         return folder if (folder / "model_index.json").is_file() else None
-
-
-def parse_ratio(ratio: str) -> tuple[int, int]:
-    """ "16:9" -> (16, 9); raise `InvalidAspectRatio` outside 1:4 … 4:1."""
-    matched = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
-    if matched is None:
-        raise InvalidAspectRatio
-    wide, high = int(matched[1]), int(matched[2])
-    if wide > high * WIDEST or high > wide * WIDEST:
-        raise InvalidAspectRatio
-    return wide, high

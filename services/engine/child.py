@@ -85,9 +85,10 @@ def _read(requests: BinaryIO, inbox: Requests, stops: Stops) -> None:
 
 
 def _work(settings: EngineSettings, inbox: Requests, stops: Stops, replies: BinaryIO) -> None:
+    from services.engine.denoising import Controls
     from services.engine.kernels import fix_kernels, pick_device
     from services.engine.loader import Loader
-    from services.engine.sampler import Controls, Sampler
+    from services.engine.sampler import Sampler
 
     def send(frame: bytes) -> None:
         replies.write(frame)

@@ -48,6 +48,7 @@ class EngineProcess:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings.model_copy(update={"models": settings.models.resolve()})
         self._turn = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self._child: Child | None = None
         self._number = 0  #: of the running request, or of the last one
 
@@ -88,6 +89,8 @@ class EngineProcess:
             child = await self._alive()
             self._number += 1
             number = self._number
+            if not child.ready.is_set():
+                on_progress(Stage.LOADING_MODEL, 0, 0)
             child.send(messages.pack(Generate(number=number, spec=spec), references))
             try:
                 return await _answer(child, number, on_progress)
@@ -107,9 +110,10 @@ class EngineProcess:
             await self._child.gone()
 
     async def _alive(self) -> Child:
-        if self._child is None or self._child.ended:
-            self._child = await Child.start(self._settings)
-        return self._child
+        async with self._starting:
+            if self._child is None or self._child.ended:
+                self._child = await Child.start(self._settings)
+            return self._child
 
     async def _close(self) -> None:
         if self._child is None:

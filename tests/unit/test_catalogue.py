@@ -6,7 +6,8 @@ from textwrap import dedent
 import pytest
 
 from schemas.jobs import Tier
-from services.engine.catalogue import Catalogue, parse_ratio
+from services.engine.catalogue import Catalogue
+from services.engine.sizes import parse_ratio
 from services.errors import InvalidAspectRatio, InvalidCatalogue, InvalidSize, UnknownModel
 
 SHIPPED = Path(__file__).parents[2] / "models" / "models.yaml"
