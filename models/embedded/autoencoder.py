@@ -6,6 +6,7 @@ UNet can be trained before any decoder is, and latents cost one strided convolut
 
 import torch
 from diffusers import AutoencoderTiny
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from torch import Tensor, nn
 
 CELL = 8  #: pixels a side
@@ -46,14 +47,13 @@ def encode(pictures: Tensor) -> Tensor:
 def _set_encoder(layers: nn.Sequential) -> None:
     """Carry mean red, green, blue and the slope so far; each level adds its share of the slope."""
     first, *halvings, last = (layer for layer in layers if isinstance(layer, nn.Conv2d))
-    for layer in (first, *halvings, last):
-        nn.init.zeros_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+    for parameter in layers.parameters():
+        nn.init.zeros_(parameter)
+    assert last.bias is not None
+    last.bias[:3] = -GAIN / 2
     for colour in range(3):
         first.weight[colour, colour, 1, 1] = 1.0
         last.weight[colour, colour, 1, 1] = GAIN
-        last.bias[colour] = -GAIN / 2
     last.weight[3, 3, 1, 1] = SLOPE_GAIN
     for level, layer in enumerate(halvings):
         for channel in range(4):
@@ -72,15 +72,16 @@ def _set_decoder(layers: nn.Sequential) -> None:
         layer.weight[:3] = 0.0
         if layer.bias is not None:
             layer.bias[:3] = 0.0
+    assert first.bias is not None
+    first.bias[:3] = 0.5
     for colour in range(3):
         first.weight[colour, colour, 1, 1] = 1 / GAIN
-        first.bias[colour] = 0.5
         for layer in between:
             layer.weight[colour, colour, 1, 1] = 1.0
     nn.init.zeros_(last.weight)
     for colour in range(3):
         last.weight[colour, colour, 1, 1] = 1.0
     for block in layers:
-        if hasattr(block, "fuse"):
-            nn.init.zeros_(block.conv[-1].weight)
-            nn.init.zeros_(block.conv[-1].bias)
+        if isinstance(block, AutoencoderTinyBlock):
+            for parameter in block.conv[-1].parameters():
+                nn.init.zeros_(parameter)

@@ -61,8 +61,9 @@ def _single(picture: Single, random: Random) -> str:
 
 def _pair(picture: Pair, random: Random) -> str:
     first, second = _thing(picture.first, random), _thing(picture.second, random)
-    relation, ground = random.choice(_RELATIONS[picture.relation]), _background(
-        picture.background, random
+    relation, ground = (
+        random.choice(_RELATIONS[picture.relation]),
+        _background(picture.background, random),
     )
     return random.choice(
         (

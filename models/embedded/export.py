@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -71,7 +72,7 @@ def write_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_text("".join(lines))
 
 
-def _edit(path: Path, more: dict[str, object], drop: tuple[str, ...]) -> None:
+def _edit(path: Path, more: Mapping[str, object], drop: tuple[str, ...]) -> None:
     config = json.loads(path.read_text()) | more
     kept = {key: value for key, value in config.items() if key not in drop}
     path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")

@@ -75,6 +75,4 @@ def unseen(draw: Draw, random: Random) -> Picture:
 def _thing(random: Random, colour: Colour) -> Thing:
     sizes: tuple[Size, ...] = ("medium", "medium", *SIZES)
     style = "plain" if random.random() < 0.6 else random.choice(STYLES)
-    return Thing(
-        colour=colour, shape=random.choice(SHAPES), size=random.choice(sizes), style=style
-    )
+    return Thing(colour=colour, shape=random.choice(SHAPES), size=random.choice(sizes), style=style)

@@ -15,7 +15,8 @@ def nearest(pixels: NDArray[np.uint8], colours: Sequence[RGB]) -> Labels:
     """Return for each pixel the index of the nearest colour."""
     palette = np.asarray(colours, np.float32)
     away = pixels[:, :, None, :].astype(np.float32) - palette
-    return np.argmin((away**2).sum(-1), axis=-1)
+    labels: Labels = np.argmin((away**2).sum(-1), axis=-1)
+    return labels
 
 
 def patches(mask: Mask) -> list[Mask]:
@@ -52,6 +53,4 @@ def filled(mask: Mask) -> Mask:
 def inner(mask: Mask) -> Mask:
     """Take a rim of one cell off, where colours are mixed."""
     padded = np.pad(mask, 1)
-    return (
-        mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    )
+    return mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]

@@ -58,8 +58,9 @@ class Pair(BaseModel):
     @property
     def combination(self) -> str:
         """Named from the left or upper one, so that both ways to say it share a fate."""
-        one, other = f"{self.first.colour} {self.first.shape}", (
-            f"{self.second.colour} {self.second.shape}"
+        one, other = (
+            f"{self.first.colour} {self.first.shape}",
+            (f"{self.second.colour} {self.second.shape}"),
         )
         axis = "beside" if self.relation in ("left of", "right of") else "over"
         if self.relation in ("right of", "below"):

@@ -1,5 +1,6 @@
 """The vocabulary in, a CLIPTokenizer out that has one token for each known word."""
 
+from itertools import pairwise
 from string import ascii_lowercase, digits
 
 from transformers import CLIPTokenizer
@@ -31,11 +32,7 @@ def _merges(words: tuple[str, ...]) -> list[tuple[str, str]]:
 def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
     pieces = [*word[:-1], word[-1] + END_OF_WORD]
     while True:
-        known = [
-            (ranks[pair], at)
-            for at, pair in enumerate(zip(pieces, pieces[1:], strict=False))
-            if pair in ranks
-        ]
+        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(pieces)) if pair in ranks]
         if not known:
             return pieces
         _, at = min(known)

@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import signal
 import time
 from math import cos, pi
 from pathlib import Path
+from types import FrameType
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from models.embedded.network import make_scheduler, make_text_encoder, make_unet
 from models.embedded.tokenizer import make_tokenizer
 from models.embedded.vocabulary import words
 
-LEARNING_RATE = 1.5e-3
+LEARNING_RATE = 1.2e-3
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.999
 LATE_BIAS = 0.6  #: below one draws more noisy timesteps, where the layout is decided
@@ -74,6 +76,17 @@ class Training:
         torch._foreach_lerp_(averages, [p.detach() for p in self.weights.values()], 1 - decay)
 
 
+class Stop:
+    """Turns SIGTERM into a last checkpoint."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
 def learning_rate(step: int, steps: int, decay_from: int) -> float:
     """Warm up, hold, and fall along a cosine to a fiftieth from `decay_from` on."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
@@ -102,10 +115,11 @@ def main() -> None:
 
 
 def run(training: Training, steps: int, decay_from: int, out: Path, every: int = 50) -> None:
-    """Train to `steps`, with a log line each `every` steps and a checkpoint each tenth of those."""
+    """Train to `steps` or SIGTERM; log each `every` steps, keep a checkpoint each fifth time."""
     losses: list[float] = []
     since = (time.perf_counter(), training.progress["samples"])
-    while training.progress["step"] < steps:
+    stopped = Stop()
+    while training.progress["step"] < steps and not stopped.asked:
         step = training.progress["step"]
         losses.append(training.take_step(learning_rate(step, steps, decay_from)))
         done = training.progress["step"]
@@ -116,7 +130,7 @@ def run(training: Training, steps: int, decay_from: int, out: Path, every: int =
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             losses, since = [], (time.perf_counter(), samples)
-        if done % (10 * every) == 0 or done == steps:
+        if done % (5 * every) == 0 or done == steps or stopped.asked:
             checkpoint.save(out / "checkpoint.safetensors", training.weights, training.average,
                             training.optimizer, training.progress)  # fmt: skip
 

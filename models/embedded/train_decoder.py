@@ -15,7 +15,7 @@ from torch import Tensor
 from models.embedded import sampling
 from models.embedded.autoencoder import CELL, encode, make_autoencoder
 from models.embedded.batches import DRAWS, to_tensor
-from models.embedded.drawing import draw
+from models.embedded.drawing import Pixels, draw
 
 LEARNING_RATE = 2e-3
 CROP = 96
@@ -49,7 +49,7 @@ def train_decoder(autoencoder: AutoencoderTiny, steps: int, seed: int, log: Path
 def make_crops(seed: int, step: int) -> Tensor:
     """Return crops on cell borders, each holding some edge: flat ground teaches nothing."""
     random = Random(f"decoder {seed} {step}")
-    crops = []
+    crops: list[Pixels] = []
     while len(crops) < BATCH:
         side = random.choice((192, 256, 256, 384))
         draw_one = random.choices(DRAWS, MIXTURE)[0]

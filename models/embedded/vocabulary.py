@@ -65,15 +65,17 @@ RADII: dict[Size, float] = {"small": 0.125, "medium": 0.18, "large": 0.24}
 
 #: Words of the templates; with the names above they make the whole vocabulary.
 TEMPLATE_WORDS = (
-    "a an the on in at of to with and is background picture drawing image side corner centre "
-    "center big little solid filled one two above below under over left right top bottom upper "
-    "lower simple colour color scene it there night day sunset daytime nighttime evening blue sky "
-    "sea hills sun moon house tree boat ship by near book"
-).split()
+    "a", "an", "the", "on", "in", "at", "of", "to", "with", "and", "is", "background", "picture",
+    "drawing", "image", "side", "corner", "centre", "center", "big", "little", "solid", "filled",
+    "one", "two", "above", "below", "under", "over", "left", "right", "top", "bottom", "upper",
+    "lower", "simple", "colour", "color", "scene", "it", "there", "night", "day", "sunset",
+    "daytime", "nighttime", "evening", "blue", "sky", "sea", "hills", "sun", "moon", "house",
+    "tree", "boat", "ship", "by", "near", "book",
+)  # fmt: skip
 
 
 def words() -> tuple[str, ...]:
     """Return every known word once, in a fixed order: token ids depend on it."""
     names = [*COLOURS, *SHAPES, *SIZES, *STYLES, *PLACES, *RELATIONS, *TIMES, *GROUNDS]
-    listed = [part for name in names for part in name.split()] + TEMPLATE_WORDS
+    listed = [*(part for name in names for part in name.split()), *TEMPLATE_WORDS]
     return tuple(dict.fromkeys(listed))
