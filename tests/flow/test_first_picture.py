@@ -70,10 +70,7 @@ def test_everything_is_still_there_after_down_and_up(product: Product, tmp_path:
 
     with product.client() as client:
         again = client.get(JOBS + str(job)).json()
-        picture = client.get(
-            again["result"]["images"][0]["url"].partition("/static")[1]
-            + again["result"]["images"][0]["url"].partition("/static")[2]
-        )
+        picture = client.get(again["result"]["images"][0]["url"])
 
     assert again["result"]["images"][0]["seed"] == done["result"]["images"][0]["seed"]
     assert picture.status_code == 200
