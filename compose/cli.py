@@ -37,7 +37,7 @@ def build(wanted: str) -> typer.Typer:
 def main() -> None:
     wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     try:
-        build(wanted)()
+        build(wanted)(prog_name="./darkroom")
     except CommandFailed as error:
         print_failure(error)
         sys.exit(2 if isinstance(error, UsageFailed) else 1)

@@ -19,9 +19,9 @@ LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
 )
-THREE_NODES = {
-    "broker.session.timeout.ms": 3000,
-    "broker.heartbeat.interval.ms": 500,
+#: A killed broker may register again when its session is over: 9 s by default, 15 until ready.
+SHORT_SESSION = {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}
+SHORT_ELECTION = {
     "controller.quorum.election.timeout.ms": 500,
     "controller.quorum.fetch.timeout.ms": 1000,
 }
@@ -120,7 +120,8 @@ class KafkaNode:
             "log.index.size.max.bytes": 1024 * 1024,  # preallocated for each partition
             "num.network.threads": 2,
             "num.io.threads": 4,
-            **(THREE_NODES if state.brokers > 1 else {}),
+            **SHORT_SESSION,
+            **(SHORT_ELECTION if state.brokers > 1 else {}),
         }
 
     def _format(self) -> None:
