@@ -53,7 +53,7 @@ class Training:
         self._move_average(min(AVERAGE_DECAY, (1 + step) / (10 + step)))
         self.progress["step"] += 1
         self.progress["samples"] += len(batch.captions)
-        return float(loss)
+        return float(loss.detach())
 
     def _loss(self, batch: Batch, random: torch.Generator) -> Tensor:
         tokens = self.tokenizer(
