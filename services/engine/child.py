@@ -73,15 +73,17 @@ def _follow_parent() -> None:
 
 
 def _read(requests: BinaryIO, inbox: Requests, stops: Stops) -> None:
-    while length := requests.read(LENGTH.size):
-        frame = RequestFrame.model_validate_json(requests.read(LENGTH.unpack(length)[0]))
-        blobs = tuple(requests.read(size) for size in frame.blobs)
-        match frame.message:
-            case Generate():
-                inbox.put((frame.message, blobs))
-            case Stop(number=number):
-                stops.number = max(stops.number, number)
-    os._exit(0)
+    try:
+        while length := requests.read(LENGTH.size):
+            frame = RequestFrame.model_validate_json(requests.read(LENGTH.unpack(length)[0]))
+            blobs = tuple(requests.read(size) for size in frame.blobs)
+            match frame.message:
+                case Generate():
+                    inbox.put((frame.message, blobs))
+                case Stop(number=number):
+                    stops.number = max(stops.number, number)
+    finally:  # the parent closed its end, or was cut off in the middle of a frame
+        os._exit(0)
 
 
 def _work(settings: EngineSettings, inbox: Requests, stops: Stops, replies: BinaryIO) -> None:
