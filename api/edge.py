@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class Edge:
-    """Pure ASGI. The deadline ends with the first byte: a stream may last."""
+    """Pure ASGI. The deadline ends with a first piece of several: a stream may last."""
 
     def __init__(self, app: ASGIApp, answer_within: timedelta) -> None:
         self._app = app
@@ -30,8 +30,8 @@ class Edge:
 
         async def send_on(message: Message) -> None:
             nonlocal started
-            if not started:
-                started = True
+            started = True
+            if message.get("more_body", False):
                 deadline.reschedule(None)
             await send(message)
 

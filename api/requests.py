@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final
 
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from api.edge import extend
 from api.state import AppRequest
@@ -32,14 +33,23 @@ async def read_body(request: AppRequest) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > api.body_limit:
         raise BodyTooLarge
-    extend(request, READ_WITHIN)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > api.body_limit:
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > api.body_limit:
             raise BodyTooLarge
-    extend(request, api.unavailable_after.total_seconds())
-    return bytes(body)
+        more = message.get("more_body", False)
+        if more and len(pieces) == 1:
+            extend(request, READ_WITHIN)
+    if len(pieces) > 1:
+        extend(request, api.unavailable_after.total_seconds())
+    return b"".join(pieces)
 
 
 @contextmanager

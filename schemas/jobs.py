@@ -224,7 +224,7 @@ class Job(Value):
     idempotency: Idempotency | None = None
     published: bool = False  #: the broker has acknowledged the command
     created_at: Time = Field(default_factory=now)
-    state: JobState = JobState()
+    state: JobState = Field(default_factory=JobState)
 
     @property
     def current(self) -> Run:
