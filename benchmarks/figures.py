@@ -1,0 +1,107 @@
+"""Pairs of measurements in, a row of the table out. Pure: no I/O, no clock."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from schemas.common import Value
+
+
+class Side(Value):
+    """What one side did in one round, or over all of them; `value` is in the row's unit."""
+
+    value: float
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    cpu_ms_per_item: float | None = None  #: of the measured process alone
+
+
+class Pair(Value):
+    ours: Side
+    floor: Side
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.value / self.floor.value
+
+
+class Row(Value):
+    """A line of the table; `met` is None where nothing is required."""
+
+    what: str
+    unit: str
+    ours: float
+    floor: float
+    ratio: float
+    ratios: tuple[float, float]  #: the lowest and the highest of the pairs
+    required: str
+    met: bool | None
+    pairs: int
+    ours_detail: Side
+    floor_detail: Side
+
+
+def rate_row(what: str, unit: str, pairs: Sequence[Pair], at_least: float) -> Row:
+    """More is better: the median of the pairs' ratios must reach `at_least`."""
+    ratio = median(pair.ratio for pair in pairs)
+    return _row(what, unit, pairs, ratio, f"ratio ≥ {at_least}", ratio >= at_least)
+
+
+def excess_row(
+    what: str,
+    unit: str,
+    ours: Sequence[Sequence[float]],
+    floor: Sequence[Sequence[float]],
+    share: float,
+    at_most: float | None,
+) -> Row:
+    """Less is better: the quantile `share` of all rounds may exceed the floor's by `at_most`."""
+    pairs = [
+        Pair(ours=Side(value=quantile(one, share)), floor=Side(value=quantile(other, share)))
+        for one, other in zip(ours, floor, strict=True)
+    ]
+    mine, theirs = (
+        quantile([each for part in parts for each in part], share) for parts in (ours, floor)
+    )
+    required = "" if at_most is None else f"≤ floor + {at_most:g} {unit}"
+    met = None if at_most is None else mine - theirs <= at_most
+    row = _row(what, unit, pairs, mine / theirs, required, met)
+    return row.model_copy(update={"ours": mine, "floor": theirs})
+
+
+def quantile(samples: Sequence[float], share: float) -> float:
+    """The nearest-rank quantile of at least one sample."""
+    ordered = sorted(samples)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def _row(
+    what: str, unit: str, pairs: Sequence[Pair], ratio: float, required: str, met: bool | None
+) -> Row:
+    ours, floor = _median([pair.ours for pair in pairs]), _median([pair.floor for pair in pairs])
+    ratios = [pair.ratio for pair in pairs]
+    return Row(
+        what=what,
+        unit=unit,
+        ours=ours.value,
+        floor=floor.value,
+        ratio=ratio,
+        ratios=(min(ratios), max(ratios)),
+        required=required,
+        met=met,
+        pairs=len(pairs),
+        ours_detail=ours,
+        floor_detail=floor,
+    )
+
+
+def _median(sides: Sequence[Side]) -> Side:
+    def of(name: str) -> float | None:
+        known = [value for side in sides if (value := getattr(side, name)) is not None]
+        return median(known) if known else None
+
+    return Side(
+        value=median(side.value for side in sides),
+        p50_ms=of("p50_ms"),
+        p99_ms=of("p99_ms"),
+        cpu_ms_per_item=of("cpu_ms_per_item"),
+    )
