@@ -43,6 +43,7 @@ class Queue:
             inserts.append(
                 UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
             )
+        await self._drop_foreign_cancels(rows)
         await self._rows.bulk_write(inserts, ordered=False)
         await self._settle({job for row in rows for job in row.after})
         return await self._overtaken(rows)
@@ -117,18 +118,22 @@ class Queue:
     async def request_cancel(
         self, run: UUID, job: UUID, project: str, reason: str
     ) -> QueueRow | None:
-        """Flag the run and return it; a run that is not there yet leaves its flag for later."""
+        """Flag the run and return it; a run that is not there yet leaves its flag for later.
+
+        None when the run is another job's or another project's.
+        """
         flags = {"cancel": True, "cancel_reason": reason}
-        stub = QueueRow(id=run, job=job, project=project, state=RowState.OVERTAKEN)
+        stub = QueueRow(id=run, job=job, project=project, state=RowState.OVERTAKEN, **flags)
         document = row_document(stub)
-        document = {name: document[name] for name in document if name not in {"_id", *flags}}
+        await self._rows.update_one(
+            {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
+        )
         row = await self._rows.find_one_and_update(
             {"_id": run, "job": job, "project": project},
-            {"$set": flags, "$setOnInsert": document},
-            upsert=True,
+            {"$set": flags},
             return_document=ReturnDocument.AFTER,
         )
-        return QueueRow.model_validate(row)
+        return QueueRow.model_validate(row) if row else None
 
     async def current_run(self, job: UUID, project: str) -> UUID | None:
         """The latest run of a job, for a cancel that names none."""
@@ -178,15 +183,12 @@ class Queue:
 
     async def settle_waiting(self) -> list[QueueRow]:
         """The net under `settle_job`: a crash between an outcome and its consequences."""
-        cursor = self._rows.find({"state": RowState.WAITING}, {"after": 1}).limit(500)
         return await self._settle(
-            {job for row in [r async for r in cursor] for job in row["after"]}
+            set(await self._rows.distinct("after", {"state": RowState.WAITING}))
         )
 
     async def _settle(self, jobs: set[UUID]) -> list[QueueRow]:
         """Waiting runs lose what has succeeded from `after`; ready when nothing is left."""
-        if not jobs:
-            return []
         ended = {"job": {"$in": list(jobs)}, "outcome": {"$ne": None}}
         succeeded: set[UUID] = set()
         lost: set[UUID] = set()
@@ -205,8 +207,27 @@ class Queue:
         return [QueueRow.model_validate(row) async for row in self._rows.find(doomed)]
 
     async def _overtaken(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
-        found = {"_id": {"$in": [row.id for row in rows]}, "state": RowState.OVERTAKEN}
-        return [QueueRow.model_validate(row) async for row in self._rows.find(found)]
+        """What the request says of the run, with what the cancel said."""
+        asked = {row.id: row for row in rows}
+        found = self._rows.find({"_id": {"$in": list(asked)}, "state": RowState.OVERTAKEN})
+        stubs = [QueueRow.model_validate(stub) async for stub in found]
+        kept = ("state", "cancel", "cancel_reason")
+        return [
+            asked[stub.id].model_copy(update={name: getattr(stub, name) for name in kept})
+            for stub in stubs
+        ]
+
+    async def _drop_foreign_cancels(self, rows: Sequence[QueueRow]) -> None:
+        """Ids of the second door can be guessed: nobody cancels another project's run ahead."""
+        foreign = [
+            {
+                "_id": row.id,
+                "state": RowState.OVERTAKEN,
+                "$nor": [{"job": row.job, "project": row.project}],
+            }
+            for row in rows
+        ]
+        await self._rows.delete_many({"$or": foreign})
 
     async def _decide(self, fence: Document, event: TerminalEvent) -> bool:
         outcome = Outcome(type=event.type, event=event.encode(), decided_at=now())
