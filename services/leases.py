@@ -1,10 +1,9 @@
 """The leases that a worker holds: renewed, watched for cancels, given up when they are lost."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from time import monotonic
-from uuid import UUID
 
 import structlog
 
@@ -19,12 +18,23 @@ CANCELS_EVERY = timedelta(seconds=1)  #: one query for all leases of a worker
 class Hold:
     """A lease in the hand, and what became of it meanwhile."""
 
-    def __init__(self, lease: Lease, ends: float) -> None:
+    def __init__(self, lease: Lease, until: float) -> None:
         self.lease = lease
         self.lost = False
         self.cancelled = False
-        self.ends = ends  #: on this process's monotonic clock
         self._stop: Callable[[], None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self.keep(until)
+
+    def keep(self, until: float) -> None:
+        """Hold on; without another word it is lost at `until`, on the loop's clock."""
+        self.let_go()
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_at(until, self.lose, "not renewed")
+
+    def let_go(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     @contextmanager
     def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
@@ -35,7 +45,9 @@ class Hold:
         finally:
             self._stop = None
 
-    def lose(self) -> None:
+    def lose(self, why: str) -> None:
+        if not self.lost:
+            log.warning("lease_lost", run_id=str(self.lease.row.id), why=why)
         self.lost = True
         self._end()
 
@@ -52,43 +64,42 @@ class Leases:
     def __init__(self, queue: Queue, settings: GeneratorSettings) -> None:
         self._queue = queue
         self._settings = settings
-        self._holds: dict[UUID, Hold] = {}
+        self._holds: set[Hold] = set()  # of one run there may be two: a lost one and a new one
 
     @contextmanager
     def holding(self, lease: Lease) -> Iterator[Hold]:
-        hold = Hold(lease, self._lease_end())
-        self._holds[lease.row.id] = hold
+        hold = Hold(lease, self._until())
+        self._holds.add(hold)
         try:
             yield hold
         finally:
-            del self._holds[lease.row.id]
+            self._holds.discard(hold)
+            hold.let_go()
 
     async def renew(self) -> None:
-        """Once per `settings.renew`. A lease that can't be renewed in time is lost."""
-        for hold in list(self._holds.values()):
-            began = self._lease_end()
-            try:
-                if await self._queue.renew(hold.lease):
-                    hold.ends = began
-                else:
-                    self._give_up(hold, "taken")
-            finally:
-                # without an answer, stop before anybody else may start
-                if monotonic() > hold.ends - self._settings.renew.total_seconds():
-                    self._give_up(hold, "not renewed")
+        """Once per `settings.renew`; one that gets no answer does not keep the others waiting."""
+        await asyncio.gather(*(self._renew(hold) for hold in self._holds if not hold.lost))
 
     async def watch_cancels(self) -> None:
-        leases = [hold.lease for hold in self._holds.values()]
+        leases = [hold.lease for hold in self._holds]
         if not leases:
             return
-        for run in await self._queue.cancelled(leases):
-            if run in self._holds:
-                self._holds[run].cancel()
+        cancelled = await self._queue.cancelled(leases)
+        for hold in list(self._holds):
+            if hold.lease.row.id in cancelled:
+                hold.cancel()
 
-    def _give_up(self, hold: Hold, why: str) -> None:
-        if not hold.lost and self._holds.get(hold.lease.row.id) is hold:
-            log.warning("lease_lost", run_id=str(hold.lease.row.id), why=why)
-            hold.lose()
+    async def _renew(self, hold: Hold) -> None:
+        until = self._until()
+        renewed = await self._queue.renew(hold.lease)
+        if hold not in self._holds:  # its outcome was decided meanwhile
+            return
+        if renewed:
+            hold.keep(until)
+        else:
+            hold.lose("taken")
 
-    def _lease_end(self) -> float:
-        return monotonic() + self._settings.lease.total_seconds()
+    def _until(self) -> float:
+        """Stop while the lease still holds: after it anybody else may start."""
+        left = self._settings.lease - self._settings.renew
+        return asyncio.get_running_loop().time() + left.total_seconds()
