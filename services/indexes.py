@@ -38,7 +38,6 @@ JOBS: Final = (
         [("project", ASCENDING), ("blog_id", ASCENDING), ("created_at", DESCENDING)],
         partialFilterExpression={"blog_id": SOME_TEXT},
     ),
-    IndexModel([("after", ASCENDING)], partialFilterExpression={"after": SOME_ID}),
     IndexModel(
         [("flow_id", ASCENDING), ("created_at", ASCENDING)],
         partialFilterExpression={"flow_id": SOME_ID},

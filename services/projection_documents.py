@@ -24,27 +24,30 @@ async def write_fold(mongo: Mongo, told: Sequence[Told], session: Session) -> in
         key = item.job, item.event.projectid
         states[key] = fold(states[key], item.event)
     updates = [
-        UpdateOne({"_id": key[0]}, {"$set": {"state": state_document(state)}})
+        UpdateOne({"_id": key[0]}, {"$set": _changes(before[key], state)})
         for key, state in states.items()
         if state is not before[key]
     ]
-    images = [_insert(image) for item in ours for image in images_of(item.event)]
-    activity = [_take_later(fact) for item in ours if (fact := activity_of(item.event))]
-    for collection, writes in (
-        (mongo.jobs, updates),
-        (mongo.images, images),
-        (mongo.flows, activity),
-    ):
-        if writes:
-            await collection.bulk_write(writes, ordered=False, session=session)
+    if updates:
+        await mongo.jobs.bulk_write(updates, ordered=False, session=session)
+    if images := [image for item in ours for image in images_of(item.event)]:
+        await _insert_missing(mongo, images, session)
+    if activity := [_take_later(fact) for item in ours if (fact := activity_of(item.event))]:
+        await mongo.flows.bulk_write(activity, ordered=False, session=session)
     return len(ours)
 
 
-def state_document(state: JobState) -> Document:
-    """What is stored in `jobs.state`; BSON's keys are strings."""
-    document = state.model_dump(exclude_none=True)
-    document["runs"] = {str(run): entry for run, entry in document["runs"].items()}
-    return document
+def _changes(before: JobState, after: JobState) -> Document:
+    """Only what differs: a write that leaves `status` alone costs a seventh (no index moves)."""
+    changes: Document = {
+        f"state.{name}": value
+        for name in ("run", "status", "ended_at")
+        if (value := getattr(after, name)) != getattr(before, name)
+    }
+    for run, entry in after.runs.items():
+        if entry is not before.runs.get(run):
+            changes[f"state.runs.{run}"] = entry.model_dump(exclude_none=True)
+    return changes
 
 
 async def _states(
@@ -59,10 +62,17 @@ async def _states(
     }
 
 
-def _insert(image: Image) -> UpdateOne:
+async def _insert_missing(mongo: Mongo, images: Sequence[Image], session: Session) -> None:
     """Once, and without the marks, which are the API's; a tombstone stays one."""
-    facts = image.model_dump(by_alias=True, exclude={"id", "marks"}, exclude_none=True)
-    return UpdateOne({"_id": image.id}, {"$setOnInsert": facts}, upsert=True)
+    facts = {
+        image.id: image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)
+        for image in images
+    }
+    known = mongo.images.find({"_id": {"$in": list(facts)}}, {"_id": 1}, session=session)
+    for document in await known.to_list(None):
+        del facts[document["_id"]]
+    if facts:
+        await mongo.images.insert_many(facts.values(), ordered=False, session=session)
 
 
 def _take_later(fact: FlowActivity) -> UpdateOne:
