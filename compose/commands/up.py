@@ -72,7 +72,8 @@ def up(  # noqa: PLR0913, PLR0917
     with hold(home() / "up.lock"):
         supervisor = None if is_running(home()) else _start(layout, with_us=foreground)
     if supervisor is None:
-        err.print("it runs already")
+        err.print("it runs already; `down` first, where it should start otherwise")
+    _follow(supervisor)
     settled = known_state()
     settings = wire(Settings(), settled)
     key = asyncio.run(ensure_first_key(settings, settled))
@@ -93,11 +94,13 @@ def _start(layout: Layout, *, with_us: bool) -> Popen[bytes]:
         err.print(f"{name} moves to port {settled.ports[name]}: its old one is taken")
     with downloads() as progress:
         asyncio.run(launch.download(stack.jars(settings), progress))
-    supervisor = launch.start(home(), layout, with_us=with_us)
+    return launch.start(home(), layout, with_us=with_us)
+
+
+def _follow(supervisor: Popen[bytes] | None) -> None:
     with spinners() as progress:
         for status in launch.follow(home(), supervisor):
             _show(progress, status)
-    return supervisor
 
 
 def _show(progress: Progress, status: StackStatus) -> None:

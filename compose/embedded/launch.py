@@ -61,12 +61,13 @@ def start(home: Path, layout: Layout, *, with_us: bool = False) -> subprocess.Po
         )
 
 
-def follow(home: Path, supervisor: subprocess.Popen[bytes]) -> Iterator[StackStatus]:
+def follow(home: Path, supervisor: subprocess.Popen[bytes] | None = None) -> Iterator[StackStatus]:
     """Each new status up to the first that is ready; raises when it never will be."""
     deadline = monotonic() + READY_SECONDS
     seen: StackStatus | None = None
     while seen is None or not seen.ready:
-        if supervisor.poll() is not None or monotonic() > deadline:
+        ended = supervisor.poll() is not None if supervisor else not board.is_running(home)
+        if ended or monotonic() > deadline:
             raise _failure(home, board.read(home))
         status = board.read(home)
         if status is not None and status != seen:
