@@ -12,6 +12,7 @@ from api import blog, files, health, problems
 from api.edge import Edge
 from api.readiness import Readiness
 from api.state import State
+from services import telemetry
 from services.accounts import Keys
 from services.admission import Admission
 from services.broker import Publisher
@@ -58,7 +59,9 @@ def live(settings: Settings) -> Lifespan:
 
 def create_app(lifespan: Lifespan | None = None, settings: Settings | None = None) -> Starlette:
     """`uvicorn api.app:create_app --factory`; tests pass a lifespan of fakes."""
-    settings = settings or Settings()
+    if settings is None:
+        settings = Settings()
+        telemetry.configure(settings, "api")
     app = Starlette(
         routes=ROUTES,
         middleware=[
