@@ -1,6 +1,8 @@
 """A lease in -> one outcome: generate, store the pictures, commit."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -28,6 +30,8 @@ from services.redelivery import waited_out
 log = structlog.get_logger()
 
 PROGRESS_EVERY: Final = 0.5  #: seconds; two events a second a job are enough for a bar
+STARTED_WITHIN: Final = 2.0  #: seconds that an outcome waits for it: it says so too
+RESTART_PAUSE: Final = 1.0  #: seconds before an engine that can't start is tried again
 DENOISING: Final = (10, 90)  #: percent where it begins and ends
 
 
@@ -55,28 +59,57 @@ class Fulfilment:
         self._store = store
         self._publisher = publisher
 
+    async def ready(self) -> None:
+        """Return when the engine can begin: a lease should not wait for a model to load."""
+        while True:
+            try:
+                await self._engine.warm()
+            except EngineDied:
+                log.warning("engine_died", attempt=0)
+                await asyncio.sleep(RESTART_PAUSE)
+            else:
+                return
+
     async def fulfil(self, lease: Lease, generated: asyncio.Event) -> None:
         """Bring the run to its outcome; `generated` is set once the engine is free again."""
         row = lease.row
         bound = structlog.contextvars.bound_contextvars(job_id=str(row.job), run_id=str(row.id))
         with bound, self._leases.holding(lease) as hold:
             try:
-                if row.cancel:
-                    raise Stopped
-                pictures = await self._generate(hold)
-                generated.set()
-                stored = await self._store_all(hold, pictures)
-                await self._succeed(lease, pictures, stored)
-            except PermanentError as error:
-                await self._commit(lease, run_events.failed(row, error.code, error.message))
-            except Stopped:
-                await self._stopped(hold)
-            except EngineDied:
-                log.warning("engine_died", attempt=row.attempt)
-                await waited_out(lambda: self._queue.abandon(lease), "queue")
+                await self._attempt(hold, generated)
             except asyncio.CancelledError:
                 await self._queue.release(lease)
                 raise
+
+    async def _attempt(self, hold: Hold, generated: asyncio.Event) -> None:
+        lease, row = hold.lease, hold.lease.row
+        try:
+            if row.cancel:
+                raise Stopped
+            async with self._started(lease):
+                pictures = await self._generate(hold)
+                generated.set()
+                stored = await self._store_all(hold, pictures)
+            await self._succeed(lease, pictures, stored)
+        except PermanentError as error:
+            await self._commit(lease, run_events.failed(row, error.code, error.message))
+        except Stopped:
+            await self._stopped(hold)
+        except EngineDied:
+            log.warning("engine_died", attempt=row.attempt)
+            await waited_out(lambda: self._queue.abandon(lease), "queue")
+
+    @asynccontextmanager
+    async def _started(self, lease: Lease) -> AsyncIterator[None]:
+        """`started` goes out beside the work, and before its outcome unless the broker is away."""
+        event = run_events.started(lease.row, self._worker)
+        publish = partial(self._publish, GENERATION_EVENTS, str(lease.row.job), event)
+        telling = asyncio.create_task(waited_out(publish, "kafka"))
+        try:
+            yield
+            await asyncio.wait({telling}, timeout=STARTED_WITHIN)
+        finally:
+            telling.cancel()
 
     async def _generate(self, hold: Hold) -> Generated:
         row = hold.lease.row
@@ -90,10 +123,8 @@ class Fulfilment:
             telling.cancel()
 
     async def _tell(self, lease: Lease, progress: "_Latest") -> None:
-        """`started`, then the newest progress at most twice a second."""
+        """The newest progress, at most twice a second."""
         key = str(lease.row.job)
-        started = run_events.started(lease.row, self._worker)
-        await waited_out(lambda: self._publish(GENERATION_EVENTS, key, started), "kafka")
         told = None
         while True:
             await asyncio.sleep(PROGRESS_EVERY)
@@ -163,8 +194,8 @@ class Fulfilment:
 
     async def _stopped_by_cancel(self, lease: Lease) -> None:
         event = run_events.cancelled(lease.row, "cancelled by the caller")
-        await waited_out(lambda: self._outcomes.commit(lease, event), "queue")
-        log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
+        if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
+            log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
 
     async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
         await self._publisher.publish(topic, key, event.encode())

@@ -5,8 +5,9 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from os import getpid
-from typing import Annotated
+from typing import Annotated, Final
 
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -30,9 +31,11 @@ from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
-from services.redelivery import kept_up, waited_out
+from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
 from services.signing import Signer
+
+HELD: Final = 4  #: runs at once, those included whose pictures wait for the object store
 
 Records = tuple[ConsumerRecord[bytes, bytes], ...]
 
@@ -65,17 +68,19 @@ router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
     decoder=undecoded,
 )
 async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> None:
-    await intake.take_in(message.raw_message)
+    await paced(partial(intake.take_in, message.raw_message), "intake")
 
 
 async def serve(queue: Queue, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
     """The next run is claimed as soon as the engine is free: pictures are stored beside it."""
+    held = asyncio.Semaphore(HELD)
     async with asyncio.TaskGroup() as tasks:
         while True:
+            await held.acquire()
             lease = await next_lease(queue, bell, poll)
             generated = asyncio.Event()
             task = tasks.create_task(fulfilment.fulfil(lease, generated))
-            task.add_done_callback(lambda _, done=generated: done.set())  # type: ignore[misc]
+            task.add_done_callback(lambda _, done=generated: (done.set(), held.release()))  # type: ignore[misc]
             await generated.wait()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import httpx2
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 ROOT = Path(__file__).parents[2]
 TERMINAL = ("completed", "failed", "cancelled")
@@ -85,14 +85,10 @@ class Product:
     ) -> list[Record]:
         """All of a topic from its beginning, until `enough` of it was seen."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.access["kafka"], auto_offset_reset="earliest"
+            topic, bootstrap_servers=self.access["kafka"], auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
-            numbers = consumer.partitions_for_topic(topic) or await _partitions(consumer, topic)
-            partitions = [TopicPartition(topic, number) for number in numbers]
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
             deadline = time.monotonic() + seconds
             records: list[Record] = []
             while not enough(records):
@@ -102,11 +98,6 @@ class Product:
             return records
         finally:
             await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer.topics()
-    return set(consumer.partitions_for_topic(topic) or ())
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
