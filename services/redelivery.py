@@ -32,6 +32,16 @@ async def waited_out(work: Callable[[], Awaitable[T]], what: str) -> T:
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
+async def paced(work: Callable[[], Awaitable[None]], what: str) -> None:
+    """Do `work`; what breaks is logged, and raised so late that redelivery is no hot loop."""
+    try:
+        await work()
+    except Exception:
+        log.exception("failed", what=what)
+        await asyncio.sleep(LONGEST_PAUSE)
+        raise
+
+
 async def kept_up(work: Callable[[], Awaitable[None]], what: str, every: timedelta) -> None:
     """Do `work` again and again; whatever it raises is logged and does not end it."""
     pause = every.total_seconds()

@@ -74,13 +74,20 @@ async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> Non
 async def serve(queue: Queue, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
     """The next run is claimed as soon as the engine is free: pictures are stored beside it."""
     held = asyncio.Semaphore(HELD)
+
+    async def fulfil(lease: Lease, generated: asyncio.Event) -> None:
+        try:
+            await fulfilment.fulfil(lease, generated)
+        finally:
+            generated.set()
+            held.release()
+
     async with asyncio.TaskGroup() as tasks:
         while True:
             await held.acquire()
             lease = await next_lease(queue, bell, poll)
             generated = asyncio.Event()
-            task = tasks.create_task(fulfilment.fulfil(lease, generated))
-            task.add_done_callback(lambda _, done=generated: (done.set(), held.release()))  # type: ignore[misc]
+            tasks.create_task(fulfil(lease, generated))
             await generated.wait()
 
 
