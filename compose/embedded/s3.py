@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compose.embedded import java
-from compose.embedded.downloads import classpath, read_lock
+from compose.embedded.jars import classpath, read_lock
 from compose.embedded.parts import Command
 from compose.embedded.ports import HOST
 from compose.embedded.probes import http_status

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from compose.embedded import kafka, mongod, ports, s3
 from compose.embedded.apps import Api, Worker, numbered, python
-from compose.embedded.downloads import Jar, read_lock
+from compose.embedded.jars import Jar, read_lock
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.parts import Part
 from compose.embedded.state import State, load, save

@@ -11,7 +11,16 @@ from threading import Thread
 import pytest
 
 from compose.embedded import downloads
-from compose.embedded.downloads import Jar, classpath, corrupt, fetch, missing, read_lock
+from compose.embedded.downloads import fetch
+from compose.embedded.jars import (
+    LOCK,
+    Jar,
+    classpath,
+    corrupt,
+    jar_folder,
+    missing,
+    read_lock,
+)
 from compose.errors import CommandFailed
 
 CONTENT = {f"org/example/part-{number}.jar": bytes([number]) * 5000 for number in range(12)}
@@ -117,7 +126,7 @@ async def test_two_stacks_that_start_at_once_fetch_each_jar_once(
 
 
 def test_a_damaged_file_in_the_cache_is_found(tmp_path: Path) -> None:
-    file = downloads.jar_folder(tmp_path) / JARS[0].path
+    file = jar_folder(tmp_path) / JARS[0].path
     file.parent.mkdir(parents=True)
     file.write_bytes(b"\x00" * (JARS[0].size - 1) + b"\x01")
 
@@ -131,4 +140,4 @@ def test_the_lock_names_each_jar_once_and_no_address() -> None:
     for jars in (lock.kafka, lock.s3):
         assert len({jar.path for jar in jars}) == len(jars)
         assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in jars)
-    assert "://" not in downloads.LOCK.read_text()
+    assert "://" not in LOCK.read_text()
