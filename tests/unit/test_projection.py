@@ -137,7 +137,9 @@ def test_a_run_without_pictures_says_why(end: GenerationEvent, status: Status, c
 
     assert state.status is status
     assert isinstance(state.runs[RUN].failure, Failure)
-    assert state.runs[RUN].failure.code == code
+    failure = state.runs[RUN].failure
+    assert failure is not None
+    assert failure.code == code
     assert state.runs[RUN].output is None
 
 
