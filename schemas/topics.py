@@ -52,7 +52,7 @@ DEAD_LETTERS = Topic(
     name="dead-letters",
     partitions=3,
     retention=timedelta(days=30),
-    max_message_bytes=COMMAND_BYTES // 3 * 4 + 64 * 1024,  # in base64, with the story
+    max_message_bytes=COMMAND_BYTES // 2 * 3,  # in base64 with its line ends, and the story
 )
 
 TOPICS = (

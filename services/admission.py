@@ -24,13 +24,20 @@ from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job, Lane, Reques
 from schemas.topics import GENERATION_COMMANDS
 from services.broker import BROKER_OUTAGES, Publisher
 from services.engine.catalogue import Catalogue, Model, Size
-from services.errors import IdempotencyMismatch, InvalidRequest, InvalidSize, UnknownModel
-from services.mongo import Document, Mongo, Session
+from services.errors import (
+    BodyTooLarge,
+    IdempotencyMismatch,
+    InvalidRequest,
+    InvalidSize,
+    UnknownModel,
+)
+from services.mongo import OUTAGES, Document, Mongo, Session
 from services.signing import HEADER, Signer
 
 log = structlog.get_logger()
 
 PUBLISH_WITHIN: Final = timedelta(seconds=2)  #: then the outbox does it
+COMMAND_LIMIT: Final = GENERATION_COMMANDS.max_message_bytes - 4096  #: its headers are smaller
 
 
 class Wish(Value):
@@ -78,17 +85,18 @@ class Admission:
         """Insert the jobs of `wishes`, all or none, publish one command, and return them.
 
         A broker that is away delays the command, never the answer. Raises `InvalidRequest`,
-        `IdempotencyMismatch`, or one of `services.mongo.OUTAGES`: then nothing is promised.
+        `BodyTooLarge`, `IdempotencyMismatch`, or one of `services.mongo.OUTAGES`: then nothing
+        is promised.
         """
         jobs = [self.admit(project, wish, uuid_utils.compat.uuid7()) for wish in wishes]
         if idempotency is not None:
             jobs[0] = jobs[0].model_copy(update={"idempotency": idempotency})
-        try:
-            await self._insert(jobs)
-        except (DuplicateKeyError, BulkWriteError):
-            if idempotency is None:
-                raise
-            return await self._replay(project, wishes, idempotency)
+        if len(command_of(jobs).encode()) > COMMAND_LIMIT:
+            raise BodyTooLarge(f"A request may take {COMMAND_LIMIT:,} bytes as a command")
+        while not await self._insert(jobs):
+            assert idempotency is not None, "nothing else of a new job can be taken"
+            if admitted := await self._replay(idempotency):
+                return admitted
         await self.publish(jobs)
         return Admitted(jobs=tuple(jobs))
 
@@ -135,31 +143,37 @@ class Admission:
         headers = ((HEADER, self._signer.sign(value).encode()),)
         await self._publisher.publish(GENERATION_COMMANDS, str(job.id), value, headers)
 
-    async def _insert(self, jobs: list[Job]) -> None:
+    async def _insert(self, jobs: list[Job]) -> bool:
+        """All or none; False when their Idempotency-Key is taken."""
         documents = [job_document(job) for job in jobs]
-        if len(documents) == 1:
-            await self._mongo.jobs.insert_one(documents[0])
-            return
 
         async def insert_all(session: Session) -> None:
             await self._mongo.jobs.insert_many(documents, session=session)
 
-        await self._mongo.transaction(insert_all)
+        try:
+            if len(documents) == 1:
+                await self._mongo.jobs.insert_one(documents[0])
+            else:
+                await self._mongo.transaction(insert_all)
+        except (DuplicateKeyError, BulkWriteError) as error:
+            if not _takes_a_key(error):
+                raise
+            return False
+        return True
 
-    async def _replay(
-        self, project: str, wishes: Sequence[Wish], idempotency: Idempotency
-    ) -> Admitted:
-        """Answer as the first time, or start anew when the key's day is over."""
+    async def _replay(self, idempotency: Idempotency) -> Admitted | None:
+        """Answer as the first time; None when the key is free: its day is over."""
         used = {"idempotency.scope": idempotency.scope, "idempotency.key": idempotency.key}
         document = await self._mongo.jobs.find_one(used)
-        if document is None:  # it expired between the insert and this look
-            return await self.submit(project, wishes, idempotency=idempotency)
+        if document is None:  # it has just gone, or a majority does not have it yet
+            await asyncio.sleep(0.01)
+            return None
         first = Job.model_validate(document)
         assert first.idempotency is not None
         if first.idempotency.expires_at <= now():
             expired = {"_id": first.id, **used}
             await self._mongo.jobs.update_one(expired, {"$unset": {"idempotency": ""}})
-            return await self.submit(project, wishes, idempotency=idempotency)
+            return None
         if first.idempotency.request_sha256 != idempotency.request_sha256:
             raise IdempotencyMismatch
         jobs = [first]
@@ -175,9 +189,12 @@ class Admission:
         while self._acknowledged:
             await asyncio.sleep(0.1)
             batch, self._acknowledged = list(self._acknowledged), set()
-            await self._mongo.jobs.update_many(
-                {"_id": {"$in": batch}}, {"$set": {"published": True}}
-            )
+            try:
+                await self._mongo.jobs.update_many(
+                    {"_id": {"$in": batch}}, {"$set": {"published": True}}
+                )
+            except OUTAGES as error:  # the outbox sends them again
+                log.warning("marking_failed", jobs=len(batch), error=type(error).__name__)
 
 
 def command_of(jobs: Sequence[Job]) -> GenerationRequested:
@@ -195,6 +212,12 @@ def command_of(jobs: Sequence[Job]) -> GenerationRequested:
     )
 
 
+def _takes_a_key(error: DuplicateKeyError | BulkWriteError) -> bool:
+    details = error.details or {}
+    failures = details.get("writeErrors") or [details]
+    return any("idempotency.key" in failure.get("keyPattern", {}) for failure in failures)
+
+
 def job_document(job: Job) -> Document:
     """What is inserted in `jobs`: nothing that is absent takes a field."""
     return job.model_dump(by_alias=True, exclude_none=True)
@@ -209,7 +232,8 @@ def settled(spec: GenerationSpec, catalogue: Catalogue, job: UUID) -> Generation
     except UnknownModel as error:
         raise InvalidRequest(error.message, "/model") from error
     except InvalidSize as error:
-        raise InvalidRequest(error.message, "/width") from error
+        side = "height" if error.message.startswith("height") else "width"
+        raise InvalidRequest(error.message, f"/{side}") from error
     if not spec.prompt.strip():
         raise InvalidRequest("Prompt is required", "/prompt")
     seed = drawn_seed(job) if spec.seed is None else spec.seed

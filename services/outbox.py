@@ -20,7 +20,9 @@ class Outbox:
         """One command a batch, as at first; the oldest come first."""
         after_ms = int(self._settings.after.total_seconds() * 1000)
         late = {"$lt": ["$created_at", {"$subtract": ["$$NOW", after_ms]}]}
-        cursor = self._jobs.find({"published": False, "$expr": late}).sort("created_at", 1)
+        cursor = self._jobs.find({"published": False, "$expr": late}).sort(
+            [("created_at", 1), ("_id", 1)]
+        )
         jobs = [Job.model_validate(found) async for found in cursor.limit(BATCH)]
         batches: dict[object, list[Job]] = {}
         for job in jobs:

@@ -35,6 +35,7 @@ from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
 from services.signing import Signer
 
+GROUP: Final = "generator"
 HELD: Final = 4  #: runs at once, those included whose pictures wait for the object store
 
 Records = tuple[ConsumerRecord[bytes, bytes], ...]
@@ -58,7 +59,7 @@ router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
 
 @router.subscriber(
     GENERATION_COMMANDS.name,
-    group_id="generator",
+    group_id=GROUP,
     batch=True,
     batch_timeout_ms=20,
     max_records=200,
@@ -155,6 +156,8 @@ def create_app() -> FastStream:
     telemetry.configure(settings, "generator")
     broker = faststream_broker(settings.kafka)
     broker.include_router(router, prefix=settings.kafka.topic_prefix)
+    for subscriber in router.subscribers:  # FastStream's prefix is for topics only
+        subscriber.group_id = settings.kafka.topic_prefix + GROUP  # type: ignore[attr-defined]
 
     @asynccontextmanager
     async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
