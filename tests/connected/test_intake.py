@@ -1,0 +1,441 @@
+"""Both doors on a real Kafka and MongoDB: what is readable is queued, what isn't is kept."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+from pymongo.errors import AutoReconnect
+
+from schemas.cloudevents import second_door_job
+from schemas.jobs import Dialect, GenerationSpec, Job
+from schemas.queue import QueueRow, RowState
+from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS
+from services.accounts import CreatedKey, Keys
+from services.admission import Admission, Wish
+from services.broker import Publisher
+from services.commands import CommandReader
+from services.engine.catalogue import Catalogue
+from services.intake import Intake
+from services.mongo import Mongo
+from services.outcomes import Outcomes
+from services.queue import Queue
+from services.settings import ROOT, Settings
+from services.signing import Signer
+from tests.connected.kafka_parts import (
+    Message,
+    TopicTail,
+    stranger,
+    strangers_command,
+    strangers_signature,
+    tail_of,
+)
+from tests.connected.queue_parts import RememberingPublisher, own_database
+
+pytestmark = pytest.mark.connected
+
+CATALOGUE = Catalogue.load(ROOT / "models" / "models.yaml")
+SIGNER = Signer("a master secret of tests")
+PICTURE = {"prompt": "a red circle", "model": "tiny", "width": 64, "height": 64}
+
+
+class Door:
+    """Intake with its parts; what is sent to the topic is taken in from it by `take_in`."""
+
+    def __init__(self, stack: Settings, mongo: Mongo, publisher: Publisher) -> None:
+        self.mongo = mongo
+        self.stack = stack
+        self.bell = asyncio.Event()
+        self.keys = Keys(mongo, SIGNER)
+        self.queue = Queue(mongo, stack.generator)
+        self.admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
+        self.intake = Intake(
+            settings=stack,
+            reader=CommandReader(SIGNER, self.keys),
+            admission=self.admission,
+            queue=self.queue,
+            outcomes=Outcomes(self.queue, publisher),
+            publisher=publisher,
+            bell=self.bell,
+        )
+
+    async def key(self) -> CreatedKey:
+        return await self.keys.create(f"test-{uuid4()}")
+
+    async def row(self, run: UUID) -> QueueRow | None:
+        found = await self.mongo.queue.find_one({"_id": run})
+        return QueueRow.model_validate(found) if found else None
+
+    async def job(self, job: UUID) -> Job | None:
+        found = await self.mongo.jobs.find_one({"_id": job})
+        return Job.model_validate(found) if found else None
+
+
+@pytest.fixture(scope="module")
+async def mongo(migrated: Settings) -> AsyncIterator[Mongo]:
+    async with own_database(migrated) as mongo:
+        yield mongo
+
+
+@pytest.fixture(scope="module")
+async def publisher(migrated: Settings) -> AsyncIterator[Publisher]:
+    async with Publisher.open(migrated.kafka) as publisher:
+        yield publisher
+
+
+@pytest.fixture(scope="module")
+async def producer(migrated: Settings) -> AsyncIterator[Any]:
+    async with stranger(migrated) as producer:
+        yield producer
+
+
+@pytest.fixture
+async def commands(migrated: Settings) -> AsyncIterator[TopicTail]:
+    async with tail_of(migrated, GENERATION_COMMANDS) as tail:
+        yield tail
+
+
+@pytest.fixture
+async def events(migrated: Settings) -> AsyncIterator[TopicTail]:
+    async with tail_of(migrated, GENERATION_EVENTS) as tail:
+        yield tail
+
+
+@pytest.fixture
+async def letters(migrated: Settings) -> AsyncIterator[TopicTail]:
+    async with tail_of(migrated, DEAD_LETTERS) as tail:
+        yield tail
+
+
+@pytest.fixture
+def door(migrated: Settings, mongo: Mongo, publisher: Publisher) -> Door:
+    return Door(migrated, mongo, publisher)
+
+
+async def delivered(tail: TopicTail, count: int = 1) -> list[Message]:
+    await tail.until(lambda seen: len(seen) >= count)
+    return tail.seen
+
+
+async def send(producer: Any, value: bytes | None, *headers: tuple[str, bytes]) -> None:
+    await producer.send_and_wait(
+        GENERATION_COMMANDS.name, value, key=b"their key", headers=list(headers)
+    )
+
+
+def contents(messages: list[Message]) -> list[dict[str, Any]]:
+    return [json.loads(message.value or b"") for message in messages]
+
+
+def kinds(messages: list[Message]) -> list[str]:
+    return [event["type"].split(".")[-2] for event in contents(messages)]
+
+
+async def test_our_own_command_becomes_a_row_and_an_accepted_event(
+    door: Door, commands: TopicTail, events: TopicTail
+) -> None:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG)
+    (job,) = (await door.admission.submit("demo", [wish])).jobs
+
+    await door.intake.take_in(await delivered(commands))
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert (row.state, row.job, row.project, row.spec) == (
+        RowState.READY,
+        job.id,
+        "demo",
+        job.spec,
+    )
+    assert door.bell.is_set()
+    await events.until(lambda _: events.of(str(job.id)))
+    (accepted,) = contents(events.of(str(job.id)))
+    assert accepted["type"] == "dev.darkroom.generation.accepted.v1"
+    assert accepted["data"]["run_id"] == str(job.run)
+    assert "red circle" not in json.dumps(accepted)
+
+
+async def test_another_services_command_becomes_a_job_that_can_be_polled(
+    door: Door, commands: TopicTail, events: TopicTail, producer: Any
+) -> None:
+    key = await door.key()
+    value = strangers_command(key.project, PICTURE, PICTURE)
+    await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+
+    await door.intake.take_in(await delivered(commands))
+
+    command = json.loads(value)
+    for index in range(2):
+        job_id = second_door_job(key.project, "/shop", command["id"], index)
+        job, row = await door.job(job_id), await door.row(job_id)
+        assert job is not None
+        assert row is not None
+        assert (job.project, job.dialect, job.published) == (key.project, Dialect.KAFKA, True)
+        assert (job.clientref, row.spec) == ("order 17", job.spec)
+        await events.until(lambda _, job_id=job_id: events.of(str(job_id)))  # type: ignore[misc]
+        (accepted,) = contents(events.of(str(job_id)))
+        assert accepted["data"]["clientref"] == "order 17"
+
+
+async def test_the_document_of_the_second_door_is_there_before_accepted_tells_of_it(
+    door: Door, migrated: Settings, commands: TopicTail, producer: Any
+) -> None:
+    key = await door.key()
+    value = strangers_command(key.project, PICTURE)
+    await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+    seen: list[tuple[bool, bool]] = []
+
+    class Looking(RememberingPublisher):
+        async def publish(self, topic: Any, key: str, value: bytes, headers: Any = ()) -> None:
+            job = UUID(key)
+            seen.append((await door.job(job) is not None, await door.row(job) is not None))
+
+    looking = Door(migrated, door.mongo, cast(Publisher, Looking()))
+    await looking.intake.take_in(await delivered(commands))
+
+    assert seen == [(True, False)], "document, then accepted, then the row that can be claimed"
+
+
+async def test_a_command_that_is_delivered_again_changes_nothing(
+    door: Door, commands: TopicTail, events: TopicTail, producer: Any
+) -> None:
+    key = await door.key()
+    value = strangers_command(key.project, PICTURE)
+    for _ in range(2):  # the producer's own retry is another record
+        await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+    records = await delivered(commands, 2)
+    await door.intake.take_in(records[:1])
+    job_id = second_door_job(key.project, "/shop", json.loads(value)["id"])
+    before = await door.job(job_id), await door.row(job_id)
+
+    await door.intake.take_in(records)
+
+    assert (await door.job(job_id), await door.row(job_id)) == before
+    assert await door.mongo.jobs.count_documents({"project": key.project}) == 1
+    await events.until(lambda _: len(events.of(str(job_id))) == 3)
+    assert len({event["id"] for event in contents(events.of(str(job_id)))}) == 1
+
+
+async def test_ids_that_a_stranger_sends_are_not_taken(
+    door: Door, commands: TopicTail, producer: Any
+) -> None:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG)
+    (theirs,) = (await door.admission.submit("victim", [wish])).jobs
+    key = await door.key()
+    mine = {**PICTURE, "job_id": str(theirs.id), "run_id": str(theirs.run)}
+    value = strangers_command(key.project, mine)
+    await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+
+    await door.intake.take_in([await last(commands, 2)])
+
+    assert await door.row(theirs.run) is None
+    assert await door.mongo.jobs.count_documents({"project": key.project}) == 1
+
+
+async def last(tail: TopicTail, count: int) -> Message:
+    """The message of the stranger among `count`."""
+    messages = await delivered(tail, count)
+    return next(message for message in messages if message.key == b"their key")
+
+
+async def test_the_unreadable_is_kept_byte_for_byte_and_delays_nobody(
+    door: Door, commands: TopicTail, events: TopicTail, letters: TopicTail, producer: Any
+) -> None:
+    key = await door.key()
+    unsigned = strangers_command(key.project, PICTURE)
+    wrong = strangers_signature(b"something else", key.id, key.signing_secret)
+    good = strangers_command(key.project, PICTURE)
+    binary = ("trace", b"\xff\xfe\x00")
+    await send(producer, b"\x00not json\xff", binary)
+    await send(producer, unsigned)
+    await send(producer, unsigned, wrong)
+    await send(producer, None)
+    await send(producer, good, binary, strangers_signature(good, key.id, key.signing_secret))
+
+    records = await delivered(commands, 5)
+    await door.intake.take_in(records)
+    await door.intake.take_in(records)
+
+    job_id = second_door_job(key.project, "/shop", json.loads(good)["id"])
+    assert await door.row(job_id) is not None
+    await letters.until(lambda seen: len(seen) >= 8)
+    kept = {letter["subject"]: letter["data"] for letter in contents(letters.seen)}
+    assert len({letter["id"] for letter in contents(letters.seen)}) == len(kept) == 4
+    for record in records[:4]:
+        data = kept[f"{record.topic}:{record.partition}:{record.offset}"]
+        assert base64.b64decode(data["value"]) == (record.value or b"")
+        assert base64.b64decode(data["key"]) == record.key
+        headers = [(name, base64.b64decode(text)) for name, text in data["headers"]]
+        assert headers == list(record.headers)
+    assert {data["error"] for data in kept.values()} == {
+        "unreadable",
+        "unsigned",
+        "wrong_signature",
+    }
+
+
+async def test_the_largest_message_that_is_no_command_fits_in_the_dead_letters(
+    door: Door, commands: TopicTail, letters: TopicTail, producer: Any
+) -> None:
+    garbage = b"\xff" * (GENERATION_COMMANDS.max_message_bytes - 200)
+    await send(producer, garbage)
+
+    async with asyncio.timeout(20):
+        await door.intake.take_in(await delivered(commands))
+
+    await letters.until(lambda seen: len(seen) == 1)
+    (letter,) = contents(letters.seen)
+    assert base64.b64decode(letter["data"]["value"]) == garbage
+
+
+async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
+    door: Door, commands: TopicTail, events: TopicTail, letters: TopicTail, producer: Any
+) -> None:
+    key = await door.key()
+    refused = {
+        "schema": strangers_command(key.project, {**PICTURE, "width": "wide"}),
+        "size": strangers_command(key.project, PICTURE, {**PICTURE, "width": 68}),
+        "model": strangers_command(key.project, {**PICTURE, "model": "nobody's"}),
+    }
+    good = strangers_command(key.project, PICTURE)
+    for value in (*refused.values(), good):
+        await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+
+    await door.intake.take_in(await delivered(commands, 4))
+
+    jobs = {
+        name: second_door_job(key.project, "/shop", json.loads(value)["id"])
+        for name, value in refused.items()
+    }
+    await events.until(lambda _: all(events.of(str(job)) for job in jobs.values()))
+    pointers = {}
+    for name, job in jobs.items():
+        (event,) = contents(events.of(str(job)))
+        assert event["type"] == "dev.darkroom.generation.rejected.v1"
+        assert event["data"]["clientref"] == "order 17"
+        pointers[name] = [error["pointer"] for error in event["data"]["errors"]]
+        assert await door.row(job) is None
+    assert pointers == {
+        "schema": ["/data/jobs/0/width"],
+        "size": ["/data/jobs/1/width"],
+        "model": ["/data/jobs/0/model"],
+    }
+    assert await door.mongo.jobs.count_documents({"project": key.project}) == 1, "all or none"
+    await letters.read()
+    assert letters.seen == []
+
+
+async def test_a_cancel_ends_a_run_that_waits(
+    door: Door, commands: TopicTail, events: TopicTail
+) -> None:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG)
+    (job,) = (await door.admission.submit("demo", [wish])).jobs
+    await door.admission.cancel(job, "no longer wanted")
+
+    await door.intake.take_in(await delivered(commands, 2))
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert row.state is RowState.DONE
+    await events.until(lambda _: len(events.of(str(job.id))) == 2)
+    assert kinds(events.of(str(job.id))) == ["accepted", "cancelled"]
+
+
+async def test_a_cancel_that_overtakes_its_request_ends_it_too(
+    door: Door, commands: TopicTail, events: TopicTail
+) -> None:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG)
+    (job,) = (await door.admission.submit("demo", [wish])).jobs
+    await door.admission.cancel(job, "no longer wanted")
+    request, cancel = await delivered(commands, 2)
+
+    await door.intake.take_in([cancel])
+    await door.intake.take_in([request])
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert row.state is RowState.DONE
+    await events.until(lambda _: len(events.of(str(job.id))) == 2)
+    assert kinds(events.of(str(job.id))) == ["accepted", "cancelled"]
+
+
+async def test_nobody_cancels_what_is_another_projects(
+    door: Door, commands: TopicTail, producer: Any
+) -> None:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG)
+    (job,) = (await door.admission.submit("victim", [wish])).jobs
+    await door.intake.take_in(await delivered(commands))
+    key = await door.key()
+    kind = "dev.darkroom.generation.cancel-requested.v1"
+    for data in ({"job_id": str(job.id)}, {"job_id": str(uuid4()), "run_id": str(job.run)}):
+        value = strangers_command(key.project, type=kind, data=data)
+        await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+
+    await door.intake.take_in((await delivered(commands, 3))[1:])
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert (row.state, row.cancel) == (RowState.READY, False)
+
+
+async def test_an_outage_in_the_middle_of_intake_is_waited_out(
+    migrated: Settings, mongo: Mongo, commands: TopicTail, producer: Any
+) -> None:
+    """Each call of MongoDB and of Kafka fails once before it is answered."""
+    flaky = cast(Mongo, FlakyMongo(mongo))
+    publisher = RememberingPublisher(outages=[KafkaConnectionError(), TimeoutError()])
+    door = Door(migrated, flaky, cast(Publisher, publisher))
+    key = await Keys(mongo, SIGNER).create(f"test-{uuid4()}")
+    value = strangers_command(key.project, PICTURE)
+    await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
+    await send(producer, b"not json")
+
+    await door.intake.take_in(await delivered(commands, 2))
+
+    job_id = second_door_job(key.project, "/shop", json.loads(value)["id"])
+    assert publisher.kinds(job_id) == ["accepted"]
+    assert [topic for topic, _, _ in publisher.sent].count(DEAD_LETTERS.name) == 1
+    found = await mongo.queue.find_one({"_id": job_id})
+    assert found is not None
+    assert cast(FlakyMongo, flaky).failures == {
+        ("keys", "find_one"),
+        ("jobs", "update_one"),
+        ("queue", "bulk_write"),
+        ("queue", "delete_many"),
+        ("queue", "update_many"),
+    }
+
+
+class FlakyMongo:
+    """A database each of whose operations breaks the connection the first time it is used."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self.failures: set[tuple[str, str]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return FlakyCollection(getattr(self._mongo, name), name, self.failures)
+
+
+class FlakyCollection:
+    def __init__(self, collection: Any, name: str, failures: set[tuple[str, str]]) -> None:
+        self._collection = collection
+        self._name = name
+        self._failures = failures
+
+    def __getattr__(self, operation: str) -> Any:
+        real = getattr(self._collection, operation)
+        if operation == "find":
+            return real
+
+        async def once_broken(*args: Any, **options: Any) -> Any:
+            if (self._name, operation) not in self._failures:
+                self._failures.add((self._name, operation))
+                raise AutoReconnect("broken once")
+            return await real(*args, **options)
+
+        return once_broken
