@@ -38,8 +38,8 @@ def command(
         "-Xlog:cds=off",
         "-Xlog:cds+dynamic=off",
     )
-    heap = f"-Xmx{heap_megabytes}m"
-    return (str(JAVA), *SMALL, heap, *sharing, *options, "-cp", classpath, main)
+    heap = ("-Xms32m", f"-Xmx{heap_megabytes}m")  # the default starts at 1/64 of all memory
+    return (str(JAVA), *SMALL, *heap, *sharing, *options, "-cp", classpath, main)
 
 
 def prepare_archive(archive: Path, cache: Path) -> None:

@@ -28,8 +28,9 @@ class Layout(Value):
 def settle(settings: Settings, layout: Layout) -> tuple[State, tuple[str, ...]]:
     """The home's state with a free port for each name, and the names whose port had to move."""
     home = settings.home.absolute()
-    before = load(home)
-    state = before or State(brokers=layout.brokers or 1)
+    if layout.brokers == 2:
+        raise UsageFailed("two Kafka nodes survive less than one", "choose --brokers 1 or 3")
+    state = load(home) or State(brokers=layout.brokers or 1)
     if layout.brokers not in (None, state.brokers):
         raise UsageFailed(
             f"{home} was made with {state.brokers} Kafka node(s), which can't change afterwards",
