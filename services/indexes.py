@@ -29,7 +29,7 @@ JOBS: Final = (
         partialFilterExpression={"idempotency.key": SOME_TEXT},
     ),
     IndexModel(
-        [("created_at", ASCENDING)],
+        [("created_at", ASCENDING), ("_id", ASCENDING)],  # the order in which it sends
         name="unpublished",  # the outbox
         partialFilterExpression={"published": False},
     ),
