@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import Topic
+from services.dead_letters import Record as Message
 from services.settings import Settings
 from tests.conditions import until_answered
-
-Message = ConsumerRecord[bytes, bytes]
 
 
 class TopicTail:

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.common import now
 from schemas.jobs import GenerationSpec, Stage, Tier
+from schemas.manifest import Manifest
 from schemas.queue import QueueRow, RowState
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
@@ -88,8 +89,14 @@ class FakeStore:
 
 
 def generated(spec: GenerationSpec) -> Generated:
+    assert spec.seed is not None
     picture = EncodedPicture.model_construct(
-        png=b"png", sha256="0" * 64, width=spec.width, height=spec.height, seed=spec.seed
+        png=b"png",
+        sha256="0" * 64,
+        width=spec.width,
+        height=spec.height,
+        seed=spec.seed,
+        manifest=cast(Manifest, None),
     )
     return Generated.model_construct(
         model="tiny",
