@@ -19,6 +19,7 @@ from services.accounts import CreatedKey, Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher
 from services.commands import CommandReader
+from services.dead_letters import Record as Message
 from services.engine.catalogue import Catalogue
 from services.intake import Intake
 from services.mongo import Mongo
@@ -27,7 +28,6 @@ from services.queue import Queue
 from services.settings import ROOT, Settings
 from services.signing import Signer
 from tests.connected.kafka_parts import (
-    Message,
     TopicTail,
     stranger,
     strangers_command,
