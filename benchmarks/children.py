@@ -33,7 +33,8 @@ class Child:
     async def hear(self) -> str:
         """Its next line; `CommandFailed` when it ends instead."""
         assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        async with asyncio.timeout(START_WITHIN):
+            line = await self._process.stdout.readline()
         if not line:
             raise CommandFailed("a process of the benchmark ended")
         return line.decode().strip()
@@ -64,7 +65,7 @@ async def running(command: Command) -> AsyncIterator[Child]:
         process = await asyncio.create_subprocess_exec(
             *command.arguments,
             cwd=command.folder,
-            env={**os.environ, **command.environment},
+            env={**os.environ, **command.environment},  # noqa: TID251 - a child's
             stdin=PIPE,
             stdout=PIPE,
             stderr=said,

@@ -24,6 +24,10 @@ class Pair(Value):
         return self.ours.value / self.floor.value
 
 
+#: The samples of ours and of the floor, in the row's unit.
+Round = tuple[Sequence[float], Sequence[float]]
+
+
 class Row(Value):
     """A line of the table; `met` is None where nothing is required."""
 
@@ -33,8 +37,8 @@ class Row(Value):
     floor: float
     ratio: float
     ratios: tuple[float, float]  #: the lowest and the highest of the pairs
-    required: str
-    met: bool | None
+    required: str = ""
+    met: bool | None = None
     pairs: int
     ours_detail: Side
     floor_detail: Side
@@ -43,29 +47,27 @@ class Row(Value):
 def rate_row(what: str, unit: str, pairs: Sequence[Pair], at_least: float) -> Row:
     """More is better: the median of the pairs' ratios must reach `at_least`."""
     ratio = median(pair.ratio for pair in pairs)
-    return _row(what, unit, pairs, ratio, f"ratio ≥ {at_least}", ratio >= at_least)
+    row = _row(what, unit, pairs)
+    return row.model_copy(update={"required": f"ratio ≥ {at_least:g}", "met": ratio >= at_least})
 
 
 def excess_row(
-    what: str,
-    unit: str,
-    ours: Sequence[Sequence[float]],
-    floor: Sequence[Sequence[float]],
-    share: float,
-    at_most: float | None,
+    what: str, unit: str, rounds: Sequence[Round], share: float, at_most: float | None = None
 ) -> Row:
     """Less is better: the quantile `share` of all rounds may exceed the floor's by `at_most`."""
     pairs = [
-        Pair(ours=Side(value=quantile(one, share)), floor=Side(value=quantile(other, share)))
-        for one, other in zip(ours, floor, strict=True)
+        Pair(ours=Side(value=quantile(ours, share)), floor=Side(value=quantile(floor, share)))
+        for ours, floor in rounds
     ]
-    mine, theirs = (
-        quantile([each for part in parts for each in part], share) for parts in (ours, floor)
+    ours = quantile([each for one, _ in rounds for each in one], share)
+    floor = quantile([each for _, other in rounds for each in other], share)
+    row = _row(what, unit, pairs).model_copy(
+        update={"ours": ours, "floor": floor, "ratio": ours / floor}
     )
-    required = "" if at_most is None else f"≤ floor + {at_most:g} {unit}"
-    met = None if at_most is None else mine - theirs <= at_most
-    row = _row(what, unit, pairs, mine / theirs, required, met)
-    return row.model_copy(update={"ours": mine, "floor": theirs})
+    if at_most is None:
+        return row
+    required = f"≤ floor + {at_most:g} {unit}"
+    return row.model_copy(update={"required": required, "met": ours - floor <= at_most})
 
 
 def quantile(samples: Sequence[float], share: float) -> float:
@@ -74,9 +76,7 @@ def quantile(samples: Sequence[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def _row(
-    what: str, unit: str, pairs: Sequence[Pair], ratio: float, required: str, met: bool | None
-) -> Row:
+def _row(what: str, unit: str, pairs: Sequence[Pair]) -> Row:
     ours, floor = _median([pair.ours for pair in pairs]), _median([pair.floor for pair in pairs])
     ratios = [pair.ratio for pair in pairs]
     return Row(
@@ -84,10 +84,8 @@ def _row(
         unit=unit,
         ours=ours.value,
         floor=floor.value,
-        ratio=ratio,
+        ratio=median(ratios),
         ratios=(min(ratios), max(ratios)),
-        required=required,
-        met=met,
         pairs=len(pairs),
         ours_detail=ours,
         floor_detail=floor,
