@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from schemas.common import ProjectId, Text, Time, Value, now
+from services.batching import Batched
 from services.errors import Forbidden, NotFound, Unauthorized
 from services.mongo import Document, Mongo
 from services.signing import Signer
@@ -86,6 +87,7 @@ class Keys:
     def __init__(self, mongo: Mongo, signer: Signer) -> None:
         self._keys = mongo.keys
         self._signer = signer
+        self._look_up = Batched(self._found)
         self._touched: dict[str, datetime] = {}
 
     async def create(
@@ -126,8 +128,14 @@ class Keys:
         return tuple([Key.model_validate(document) async for document in found])
 
     async def find(self, key_id: str) -> Key | None:
-        document = await self._keys.find_one({"_id": key_id})
-        return None if document is None else Key.model_validate(document)
+        """As it is now: a look-up never starts before it is asked for, even when shared."""
+        return await self._look_up(key_id)
+
+    async def _found(self, key_ids: Sequence[str]) -> Sequence[Key | None]:
+        cursor = self._keys.find({"_id": {"$in": list(set(key_ids))}})
+        documents = await cursor.to_list(None)
+        found = {document["_id"]: Key.model_validate(document) for document in documents}
+        return [found.get(key_id) for key_id in key_ids]
 
     async def revoke(self, key_id: str, project: str | None = None) -> Key:
         """Stop the key at once and for good; again changes nothing. Raise `NotFound`."""
