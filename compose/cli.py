@@ -11,7 +11,21 @@ from compose.errors import CommandFailed, UsageFailed
 
 #: In the order of the help. Each names its module in `compose.commands`, which holds a function of
 #: that name or a Typer `app` of several; only the wanted one is imported (together: 3 seconds).
-COMMANDS = ("up", "down", "status", "doctor", "logs", "generate", "jobs", "keys", "test", "migrate")
+COMMANDS = (
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "logs",
+    "generate",
+    "jobs",
+    "keys",
+    "topics",
+    "events",
+    "bench",
+    "test",
+    "migrate",
+)
 
 
 def build(wanted: str) -> typer.Typer:

@@ -1,6 +1,6 @@
 """The topics of the schema in -> the same topics, with the same settings, on the cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -49,6 +49,11 @@ class TopicAdmin:
                 log.info("topic_has_more_partitions", topic=name, partitions=len(replicas))
             await self._correct(name, topic.config(min(replicas)))
 
+    async def missing(self, topics: Sequence[Topic]) -> list[str]:
+        """Which of them nobody has made yet, with their prefix."""
+        existing = set(await self._client.list_topics())
+        return [name for topic in topics if (name := self._prefix + topic.name) not in existing]
+
     async def settings_of(self, name: str) -> dict[str, str]:
         """What was set on this very topic, defaults left out; `name` with its prefix."""
         resource = ConfigResource(ConfigResourceType.TOPIC, name)
@@ -61,15 +66,15 @@ class TopicAdmin:
     async def _create(self, topics: tuple[Topic, ...]) -> None:
         brokers = len((await self._client.describe_cluster())["brokers"])
         copies = replication(brokers)
-        existing = set(await self._client.list_topics())
-        missing = [
+        missing = await self.missing(topics)
+        wanted = [
             NewTopic(name, topic.partitions, copies, topic_configs=topic.config(copies))
             for topic in topics
-            if (name := self._prefix + topic.name) not in existing
+            if (name := self._prefix + topic.name) in missing
         ]
-        if not missing:
+        if not wanted:
             return
-        response = await self._client.create_topics(missing)
+        response = await self._client.create_topics(wanted)
         for name, code, *details in response.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise for_code(code)(f"Could not create {name}: {details}")
