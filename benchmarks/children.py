@@ -10,7 +10,6 @@ from tempfile import TemporaryFile
 from typing import Final
 
 from compose.embedded.children import dies_with_parent
-from compose.embedded.launch import TAIL_LINES
 from compose.embedded.parts import Command
 from compose.embedded.probes import http_status
 from compose.errors import CommandFailed
@@ -18,6 +17,7 @@ from compose.errors import CommandFailed
 START_WITHIN: Final = 60.0  #: seconds
 STOP_WITHIN: Final = 5.0
 POLL: Final = 0.05
+TAIL_LINES: Final = 12
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 

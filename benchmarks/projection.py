@@ -1,0 +1,102 @@
+"""Events a second into the read model: our fold against one raw bulk operation an event.
+
+Both sides start from records in memory and write the same documents with the same concern, in
+batches of the projector's own size; fetching from Kafka is on neither side.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter, process_time
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from pymongo import InsertOne, UpdateOne
+
+from benchmarks.figures import Pair, Row, Side, rate_row
+from benchmarks.history import EVENTS, PARTITION, new_jobs, records
+from benchmarks.sandbox import Sandbox
+from schemas.jobs import Job, JobState
+from services.admission import job_document
+from services.mongo import Document, Mongo, open_mongo
+from services.projection import fold, images_of
+from services.projection_store import ProjectionStore
+from services.records import Record, Told, read
+
+PAIRS: Final = 5
+JOBS: Final = 1000  #: a round
+BATCH: Final = 500  #: records: `workers.projector.BATCH`
+AT_LEAST: Final = 0.7
+
+
+class Operations(NamedTuple):
+    states: list[UpdateOne]
+    images: list[InsertOne[Document]]
+
+
+async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -> Row:
+    """New jobs each round; as many pairs as fit in `seconds`, at least `PAIRS`."""
+    began = perf_counter()
+    pairs: list[Pair] = []
+    async with open_mongo(box.settings.mongo) as mongo:
+        store = ProjectionStore(mongo)
+        await store.positions([PARTITION])
+        await ours(store, await _inserted(mongo, box))
+        while len(pairs) < PAIRS or perf_counter() - began < seconds:
+            mine = await ours(store, await _inserted(mongo, box))
+            pairs.append(Pair(ours=mine, floor=await floor(mongo, await _inserted(mongo, box))))
+            tick(min(len(pairs) / PAIRS, (perf_counter() - began) / seconds))
+    return rate_row("events projected", "1/s", pairs, AT_LEAST)
+
+
+async def ours(store: ProjectionStore, jobs: Sequence[Job]) -> Side:
+    batches = list(_batches(records(jobs)))
+    began, cpu = perf_counter(), process_time()
+    for batch in batches:
+        await store.apply(batch)
+    return _side(began, cpu)
+
+
+async def floor(mongo: Mongo, jobs: Sequence[Job]) -> Side:
+    """The documents are made beforehand: only the driver and the server are timed."""
+    states: dict[UUID, JobState] = {}
+    batches = [_operations(batch, states) for batch in _batches(records(jobs))]
+    began, cpu = perf_counter(), process_time()
+    for batch in batches:
+        await mongo.jobs.bulk_write(batch.states, ordered=False)
+        if batch.images:
+            await mongo.images.bulk_write(batch.images, ordered=False)
+    return _side(began, cpu)
+
+
+async def _inserted(mongo: Mongo, box: Sandbox) -> list[Job]:
+    jobs = new_jobs(JOBS, box.settings.project)
+    await mongo.jobs.insert_many([job_document(job) for job in jobs])
+    return jobs
+
+
+def _operations(batch: Sequence[Record], states: dict[UUID, JobState]) -> Operations:
+    """One operation an event; `states` is what the events before have come to."""
+    operations = Operations([], [])
+    for record in batch:
+        told = read(record)
+        assert isinstance(told, Told)
+        states[told.job] = fold(states.get(told.job, JobState()), told.event)
+        state = states[told.job].model_dump(exclude_none=True)
+        state["runs"] = {str(run): entry for run, entry in state["runs"].items()}
+        operations.states.append(UpdateOne({"_id": told.job}, {"$set": {"state": state}}))
+        for image in images_of(told.event):
+            facts = image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)
+            operations.images.append(InsertOne(facts))
+    return operations
+
+
+def _batches(told: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    for start in range(0, len(told), BATCH):
+        yield told[start : start + BATCH]
+
+
+def _side(began: float, cpu: float) -> Side:
+    events = JOBS * EVENTS
+    return Side(
+        value=events / (perf_counter() - began),
+        cpu_ms_per_item=(process_time() - cpu) * 1000 / events,
+    )
