@@ -19,6 +19,7 @@ from services.dead_letters import Record as Message
 from services.migration import migrate
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
+from services.queue import Queue
 from services.settings import ROOT, Settings
 from services.signing import Signer
 from tests.connected.kafka_parts import (
@@ -29,7 +30,7 @@ from tests.connected.kafka_parts import (
     tail_of,
 )
 from tests.connected.process_parts import ended, process_of
-from tests.connected.queue_parts import own_database
+from tests.connected.queue_parts import make_row, own_database
 
 pytestmark = pytest.mark.connected
 
@@ -180,3 +181,15 @@ async def test_a_cancel_stops_a_run_in_the_middle(studio: Studio) -> None:
         await studio.told(following, "completed")
 
     assert "completed" not in [kind_of(message) for message in messages]
+
+
+async def test_a_generator_that_meets_what_nobody_foresaw_ends_and_says_so(studio: Studio) -> None:
+    """Its supervisor starts another; the attempt was counted at the claim."""
+    row = make_row(spec=None)
+    await Queue(studio.mongo, studio.settings.generator).enqueue([row])
+
+    async with process_of(GENERATOR, studio.settings) as process:
+        assert await ended(process, seconds=40) not in (0, None)
+
+    kept = await studio.row(row.id)
+    assert (kept.state, kept.attempt) == (RowState.LEASED, 1)
