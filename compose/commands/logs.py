@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from compose.embedded.launch import tail
+from compose.embedded.children import tail
 from compose.errors import CommandFailed
 from compose.running import home
 

@@ -20,12 +20,14 @@ from compose.embedded.stack import Layout
 from compose.embedded.state import FirstKey
 from compose.embedded.status import StackStatus, is_running
 from compose.embedded.wiring import wire
+from compose.errors import CommandFailed
 from compose.running import home, known_state
-from schemas.common import Value
+from compose.summary import print_summary, summary
 from schemas.jobs import Tier
 from schemas.wire.blog import GenerationBody
 from services.settings import Settings
 
+MIGRATION = "migration"
 FIRST_PICTURE = "first-picture.png"
 FIRST_PROMPT = "a red circle on a blue background"
 
@@ -36,27 +38,6 @@ Brokers = Annotated[
 ]
 Apis = Annotated[int, typer.Option("--api", min=1, max=16, help="API processes.")]
 Generators = Annotated[int, typer.Option(min=0, max=16, help="Generator processes.")]
-
-
-class S3Access(Value):
-    endpoint: str
-    bucket: str
-    access_key: str
-    secret_key: str
-
-
-class Summary(Value):
-    """Everything that another program needs to use this stack."""
-
-    url: str
-    api_key: str
-    signing_key_id: str
-    signing_secret: str
-    project: str
-    kafka: str
-    mongo: str
-    s3: S3Access
-    home: Path
 
 
 def up(  # noqa: PLR0913, PLR0917
@@ -78,11 +59,11 @@ def up(  # noqa: PLR0913, PLR0917
     settings = wire(Settings(), settled)
     key = asyncio.run(ensure_first_key(settings, settled))
     picture, seconds = _first_picture(settled.url, key, settings.home)
-    summary = _summary(settings, settled.url, key)
+    found = summary(settings, settled.url, key)
     if json:
-        print_json(summary)
+        print_json(found)
     else:
-        _print(summary, picture, seconds)
+        print_summary(found, picture, seconds, FIRST_PROMPT)
     if foreground and supervisor is not None:
         _stay(supervisor)
 
@@ -98,13 +79,24 @@ def _start(layout: Layout, *, with_us: bool) -> Popen[bytes]:
 
 
 def _follow(supervisor: Popen[bytes] | None) -> None:
-    with spinners() as progress:
-        for status in launch.follow(home(), supervisor):
-            _show(progress, status)
+    """What we have started ourselves doesn't outlive a start that fails or is broken off."""
+    try:
+        with spinners() as progress:
+            for status in launch.follow(home(), supervisor):
+                _show(progress, status)
+    except (CommandFailed, KeyboardInterrupt):
+        if supervisor is not None:
+            supervisor.terminate()
+            supervisor.wait()
+        raise
 
 
 def _show(progress: Progress, status: StackStatus) -> None:
     shown = {task.description.split()[0]: task.id for task in progress.tasks}
+    if status.phase == "migrating" and MIGRATION not in shown:
+        progress.add_task(MIGRATION, total=1)
+    if status.phase != "migrating" and MIGRATION in shown:
+        progress.update(shown[MIGRATION], completed=1)
     for process in status.processes:
         if process.name not in shown and process.pid is not None:
             shown[process.name] = progress.add_task(process.name, total=1)
@@ -123,39 +115,6 @@ def _first_picture(url: str, key: FirstKey, folder: Path) -> tuple[Path, float]:
     with Client.open(url, key.key) as client:
         _, files = make(client, body, folder / FIRST_PICTURE)
     return files[0], monotonic() - began
-
-
-def _summary(settings: Settings, url: str, key: FirstKey) -> Summary:
-    secret = settings.s3.aws_secret_access_key
-    access = S3Access(
-        endpoint=settings.s3.endpoint_url or "",
-        bucket=settings.s3.bucket,
-        access_key=settings.s3.aws_access_key_id or "",
-        secret_key=secret.get_secret_value() if secret else "",
-    )
-    return Summary(
-        url=url,
-        api_key=key.key,
-        signing_key_id=key.signing_key_id,
-        signing_secret=key.signing_secret,
-        project=key.project,
-        kafka=settings.kafka.bootstrap_servers,
-        mongo=settings.mongo.url.get_secret_value(),
-        s3=access,
-        home=settings.home,
-    )
-
-
-def _print(summary: Summary, picture: Path, seconds: float) -> None:
-    typer.echo(f"""
-first picture  {picture} ({seconds:.1f} s)
-URL            {summary.url}
-API key        {summary.api_key}
-Kafka          {summary.kafka}
-home           {summary.home}
-
-next: ./darkroom generate "{FIRST_PROMPT}" -o circle.png
-      ./darkroom status | logs | doctor | down""")
 
 
 def _stay(supervisor: Popen[bytes]) -> None:

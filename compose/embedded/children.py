@@ -14,6 +14,7 @@ from pathlib import Path
 from compose.embedded.parts import Command
 
 PR_SET_PDEATHSIG = 1
+TAIL_LINES = 12
 LOG_LIMIT = 20 * 1024 * 1024
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -60,3 +61,11 @@ def trim(log: Path) -> None:
         if log.stat().st_size > LOG_LIMIT:
             shutil.copyfile(log, log.with_name(f"{log.name}.1"))
             os.truncate(log, 0)
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    try:
+        text = log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from rich.progress import Progress
 
 from compose.embedded import status as board
-from compose.embedded.children import dies_with_parent
+from compose.embedded.children import dies_with_parent, tail
 from compose.embedded.downloads import default_repository, fetch
 from compose.embedded.jars import Jar, missing
 from compose.embedded.options import EmbeddedOptions
@@ -23,7 +23,6 @@ from compose.errors import CommandFailed
 POLL_SECONDS = 0.05
 READY_SECONDS = 300.0
 STOP_SECONDS = 60.0  #: longer than any part's own grace
-TAIL_LINES = 12
 
 
 async def download(jars: tuple[Jar, ...], progress: Progress) -> None:
@@ -90,21 +89,13 @@ def stop(home: Path) -> bool:
 
 
 def _failure(home: Path, status: StackStatus | None) -> CommandFailed:
-    if status is not None and status.error:
-        slow = [process.name for process in status.processes if process.restarts]
-        message = status.error
-    elif status is not None:
-        slow = [process.name for process in status.processes if not process.ready]
-        message = f"not ready: {', '.join(slow)}"
-    else:
-        slow, message = [], "the supervisor did not start"
-    log = home / "logs" / f"{(slow or ['supervisor'])[0]}.log"
-    return CommandFailed(f"{message}\n{tail(log)}", f"read {log}, then `./darkroom doctor`")
-
-
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    try:
-        text = log.read_text(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])
+    logs = home / "logs"
+    if status is None:
+        said = tail(logs / "supervisor.log")
+        return CommandFailed(f"the supervisor did not start\n{said}", "run `./darkroom doctor`")
+    guilty = [process.name for process in status.processes if process.restarts]
+    slow = [process.name for process in status.processes if not process.ready]
+    message = status.error or f"not ready: {', '.join(slow)}"
+    if guilty:
+        message = f"{message}\n{tail(logs / f'{guilty[0]}.log')}"
+    return CommandFailed(message, f"read the logs in {logs}, then run `./darkroom doctor`")

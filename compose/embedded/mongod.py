@@ -5,7 +5,6 @@ installed doesn't win over the wheel, so that a home is always opened by the ver
 The wheel's (6.0.5) is past its end of life and SSPL: for development on loopback only.
 """
 
-import ctypes
 import os
 import shutil
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from secrets import token_hex
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from compose.embedded.libraries import library_path
 from compose.embedded.parts import Command
 from compose.embedded.ports import HOST
 from compose.embedded.probes import listens
@@ -27,8 +27,6 @@ NAME = "mongod"
 REPLICA_SET = "rs0"
 USER = "darkroom"
 AUTHENTICATION_FAILED = 18
-#: Slim images lack what the wheel's file is linked to; the pycurl wheel brings its own copies.
-LIBRARIES = ("libcurl.so.4", "libssl.so.3", "libcrypto.so.3")
 FLAGS = (
     *("--bind_ip", HOST, "--nounixsocket", "--quiet"),
     *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128"),
@@ -119,32 +117,6 @@ class Mongod:
                 await client.admin.command(
                     "createUser", USER, pwd=self._state.mongo_password, roles=["root"]
                 )
-
-
-def library_path(folder: Path) -> dict[str, str]:
-    """LD_LIBRARY_PATH for the wheel's mongod, empty where the system has all it is linked to."""
-    absent = [name for name in LIBRARIES if not _loads(name)]
-    if not absent:
-        return {}
-    spec = find_spec("pycurl")
-    if spec is None or spec.origin is None:
-        raise CommandFailed(f"mongod needs {absent[0]}", "install it (Debian: libcurl4)")
-    bundled = Path(spec.origin).parent.parent / "pycurl.libs"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in absent:
-        stem, suffix = name.split(".so")
-        copy = next(bundled.glob(f"{stem}-*.so{suffix}*"))
-        (folder / name).unlink(missing_ok=True)
-        (folder / name).symlink_to(copy)
-    return {"LD_LIBRARY_PATH": os.pathsep.join((str(folder), str(bundled)))}
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
 
 
 def _client(port: int, user: str | None = None, password: str | None = None) -> Client:

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from compose.embedded import status as board
-from compose.embedded.children import start, trim
+from compose.embedded.children import start, tail, trim
 from compose.embedded.keeper import Keeper
 from compose.embedded.locks import try_hold
 from compose.embedded.parts import Command, Part
@@ -23,7 +23,6 @@ from compose.errors import CommandFailed
 log = structlog.get_logger()
 
 TRIM_SECONDS = 10.0
-MIGRATION_TRIES = 3
 
 
 class Supervisor:
@@ -84,12 +83,11 @@ class Supervisor:
         self._enter("ready")
 
     async def _migrate(self, command: Command) -> None:
-        for attempt in range(1, MIGRATION_TRIES + 1):
-            process = await start(command, self._logs / "migrate.log")
-            if await process.wait() == 0:
-                return
-            log.warning("migration_failed", attempt=attempt)
-        raise CommandFailed("the migration failed; its log is migrate.log")
+        """It waits by itself for servers that are away."""
+        file = self._logs / "migrate.log"
+        process = await start(command, file)
+        if await process.wait():
+            raise CommandFailed(f"the migration failed ({file}):\n{tail(file, lines=1)}")
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
