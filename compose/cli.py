@@ -17,6 +17,7 @@ COMMANDS = (
     "status",
     "doctor",
     "logs",
+    "env",
     "generate",
     "jobs",
     "keys",

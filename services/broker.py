@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from ssl import SSLContext, create_default_context
 from typing import Any, Self
 
 import structlog
@@ -26,6 +27,7 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
     password = settings.sasl_plain_password
     return {
         "bootstrap_servers": settings.bootstrap_servers,
+        "ssl_context": _ssl_context(settings),
         "security_protocol": settings.security_protocol,
         "sasl_mechanism": settings.sasl_mechanism,
         "sasl_plain_username": settings.sasl_plain_username,
@@ -45,11 +47,18 @@ def faststream_broker(settings: KafkaSettings) -> KafkaBroker:
     )
 
 
+def _ssl_context(settings: KafkaSettings) -> SSLContext | None:
+    if not settings.security_protocol.endswith("SSL"):
+        return None
+    cafile = settings.ssl_cafile
+    return create_default_context(cafile=str(cafile) if cafile else None)
+
+
 def _security(settings: KafkaSettings) -> BaseSecurity:
     """FastStream's words for what `client_settings` says to aiokafka."""
-    use_ssl = settings.security_protocol.endswith("SSL")
+    context = _ssl_context(settings)
     if not settings.security_protocol.startswith("SASL"):
-        return BaseSecurity(use_ssl=use_ssl)
+        return BaseSecurity(ssl_context=context, use_ssl=context is not None)
     password = settings.sasl_plain_password
     kind = {
         "PLAIN": SASLPlaintext,
@@ -59,7 +68,8 @@ def _security(settings: KafkaSettings) -> BaseSecurity:
     return kind(
         username=settings.sasl_plain_username or "",
         password=password.get_secret_value() if password else "",
-        use_ssl=use_ssl,
+        ssl_context=context,
+        use_ssl=context is not None,
     )
 
 

@@ -18,7 +18,8 @@ class KafkaSettings(BaseModel):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_plain_username: str | None = None
     sasl_plain_password: SecretStr | None = None
-    topic_prefix: str = ""  #: put before every topic and group name, e.g. "staging."
+    ssl_cafile: Path | None = None  #: who signed the brokers' certificates; default: the system's
+    topic_prefix: str = ""  #: put before every topic's name, e.g. "staging."
 
 
 class MongoSettings(BaseModel):
@@ -48,14 +49,13 @@ class ApiSettings(BaseModel):
 
 
 class GeneratorSettings(BaseModel):
-    slots: int = 1  #: runs that this process holds at once
     lease: timedelta = timedelta(seconds=30)
     renew: timedelta = timedelta(seconds=5)
     poll: timedelta = timedelta(milliseconds=100)  #: between claims while there is no work
     sweep: timedelta = timedelta(seconds=2)
     max_attempts: int = 4
     backoff: timedelta = timedelta(seconds=1)  #: before a crashed run is ready again; doubles
-    drain: timedelta = timedelta(seconds=20)  #: what SIGTERM leaves a running job
+    drain: timedelta = timedelta(seconds=20)  #: what SIGTERM leaves a running job before SIGKILL
 
 
 class EngineSettings(BaseModel):
