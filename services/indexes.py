@@ -60,6 +60,9 @@ QUEUE: Final = (
         name="unpublished",  # outcomes whose event the broker has not acknowledged
         partialFilterExpression={"state": "done", "published": False},
     ),
+    IndexModel(  # longer than the commands that a redelivery could bring back
+        [("ended_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600
+    ),
     IndexModel([("project", ASCENDING), ("state", ASCENDING)]),  # concurrent leases, depth
     IndexModel([("job", ASCENDING)]),  # cancel
     IndexModel([("after", ASCENDING)], partialFilterExpression={"state": "waiting"}),

@@ -44,11 +44,11 @@ class Outcomes:
         """What a process that died left: expired leases, unpublished outcomes, unsettled waits."""
         while (row := await self._queue.take_expired()) is not None:
             await self._expired(row)
-        for unpublished in await self._queue.unpublished():
-            assert unpublished.outcome is not None
-            await self._publish(unpublished, unpublished.outcome)
         for doomed in await self._queue.settle_waiting():
             await self.cancel_unleased(doomed)
+        for unpublished in await self._queue.unpublished():  # last: it needs the broker
+            assert unpublished.outcome is not None
+            await self._publish(unpublished, unpublished.outcome)
 
     async def _expired(self, row: QueueRow) -> None:
         log.warning("lease_expired", run_id=str(row.id), job_id=str(row.job), attempt=row.attempt)

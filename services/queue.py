@@ -124,7 +124,7 @@ class Queue:
         """
         flags = {"cancel": True, "cancel_reason": reason}
         stub = QueueRow(id=run, job=job, project=project, state=RowState.OVERTAKEN, **flags)
-        document = row_document(stub)
+        document = {**row_document(stub), "ended_at": now()}  # it may wait for nothing
         await self._rows.update_one(
             {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
         )

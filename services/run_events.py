@@ -27,6 +27,7 @@ from schemas.queue import QueueRow
 E = TypeVar("E", bound=CloudEvent)
 
 SOURCE: Final = "/workers/generator"
+MESSAGE_LIMIT: Final = 2_000  #: characters of a failure: its event must fit in Kafka
 LANES: Final = tuple(Lane)
 
 
@@ -70,7 +71,8 @@ def completed(row: QueueRow, pictures: Sequence[Picture], **measured: Any) -> Ge
 
 
 def failed(row: QueueRow, reason: str, message: str) -> GenerationFailed:
-    data = FailedData(**_run(row), attempt=row.attempt, reason=reason, message=message)
+    told = message[:MESSAGE_LIMIT]
+    data = FailedData(**_run(row), attempt=row.attempt, reason=reason, message=told)
     return _event(GenerationFailed, row, data=data)
 
 

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from schemas.common import now
 from schemas.queue import QueueRow, RowState
+from schemas.topics import GENERATION_COMMANDS
 from services import run_events
 from services.broker import Publisher
 from services.mongo import Mongo
@@ -336,6 +337,48 @@ async def test_an_unpublished_outcome_is_published_later_with_the_same_bytes(
 
     assert publisher.bytes_of(lease.row.job) == [event.encode()]
     assert (await stored(mongo, lease.row.id)).published
+
+
+async def test_a_broker_that_is_away_holds_up_no_run_that_waits(
+    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+) -> None:
+    first = make_row()
+    final = make_row(after=(first.job,))
+    await queue.enqueue([final, first])
+    lease = await claimed(queue)
+    assert await queue.commit(lease, completed(lease.row))
+    await unpublished_long(mongo, first.id)
+    publisher.outages.append(KafkaConnectionError())
+
+    with pytest.raises(KafkaConnectionError):
+        await outcomes.sweep()
+
+    assert (await claimed(queue)).row.id == final.id
+
+
+async def test_what_has_ended_is_kept_for_longer_than_its_command(
+    mongo: Mongo, queue: Queue
+) -> None:
+    row, stub = make_row(), make_row()
+    await queue.enqueue([row])
+    lease = await claimed(queue)
+    await queue.commit(lease, completed(lease.row))
+    await queue.request_cancel(stub.id, stub.job, stub.project, "there may be no request")
+
+    ends = [kept["ended_at"] async for kept in mongo.queue.find({})]
+    indexes = await mongo.queue.index_information()
+
+    assert len(ends) == 2
+    assert all(now() - end < timedelta(minutes=1) for end in ends)
+    assert GENERATION_COMMANDS.retention is not None
+    kept_for = timedelta(seconds=indexes["kept"]["expireAfterSeconds"])
+    assert kept_for > GENERATION_COMMANDS.retention
+
+
+def test_the_story_of_a_failure_fits_in_its_event() -> None:
+    event = run_events.failed(make_row(), "out_of_memory", "x" * 5_000_000)
+
+    assert len(event.encode()) < 10_000
 
 
 # expired leases
