@@ -184,6 +184,45 @@ async def test_a_run_is_started_stored_and_completed_in_that_order(world: World)
     assert (row.state, row.published) == (RowState.DONE, True)
 
 
+@pytest.fixture
+def slow_to_start(world: World) -> asyncio.Event:
+    """Kafka takes `started` only when this is set."""
+    taken = asyncio.Event()
+    publish = world.publisher.publish
+
+    async def slowly(topic: Any, key: str, value: bytes, headers: Any = ()) -> None:
+        if b".started." in value:
+            await taken.wait()
+        await publish(topic, key, value, headers)
+
+    world.publisher.publish = slowly  # type: ignore[method-assign]
+    return taken
+
+
+async def test_a_run_that_was_quick_still_says_first_that_it_started(
+    world: World, slow_to_start: asyncio.Event
+) -> None:
+    lease = await world.lease()
+    task = asyncio.create_task(world.fulfil(lease))
+    await until(lambda: bool(world.store.objects))
+
+    asyncio.get_running_loop().call_later(0.1, slow_to_start.set)
+    await task
+
+    assert world.publisher.kinds(lease.row.job) == ["started", "completed"]
+
+
+async def test_a_broker_that_takes_no_started_holds_no_outcome_up_for_long(
+    world: World, slow_to_start: asyncio.Event
+) -> None:
+    lease = await world.lease()
+
+    await world.fulfil(lease)
+
+    assert not slow_to_start.is_set()
+    assert world.publisher.kinds(lease.row.job) == ["completed"]
+
+
 async def test_the_outcome_is_on_the_row_before_it_is_published(world: World) -> None:
     lease = await world.lease()
     states: list[RowState] = []

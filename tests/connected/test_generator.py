@@ -71,12 +71,20 @@ class Studio:
 
     async def ask(self, picture: dict[str, Any]) -> UUID:
         """Send a command as another service does; the job's id, which is its first run's."""
-        value = strangers_command(self.key.project, picture)
+        (job,) = await self.ask_for_all(picture)
+        return job
+
+    async def ask_for_all(self, *pictures: dict[str, Any]) -> list[UUID]:
+        value = strangers_command(self.key.project, *pictures)
         signature = strangers_signature(value, self.key.id, self.key.signing_secret)
         topic = self.settings.kafka.topic_prefix + GENERATION_COMMANDS.name
         async with stranger(self.settings) as producer:
             await producer.send_and_wait(topic, value, headers=[signature, ("b", b"\xff")])
-        return second_door_job(self.key.project, "/shop", json.loads(value)["id"])
+        event = json.loads(value)["id"]
+        return [
+            second_door_job(self.key.project, "/shop", event, index)
+            for index in range(len(pictures))
+        ]
 
     async def told(self, job: UUID, kind: str, times: int = 1) -> list[Message]:
         """The job's messages, once there are `times` of that kind."""
@@ -168,6 +176,28 @@ async def test_a_run_whose_generator_was_killed_is_completed_by_another(studio: 
 
     assert data_of(messages[-1])["attempt"] == 2
     assert [kind_of(message) for message in messages].count("completed") == 1
+
+
+async def test_two_generators_share_the_work_and_one_that_is_killed_costs_no_outcome(
+    studio: Studio,
+) -> None:
+    jobs = await studio.ask_for_all(*({**PICTURE, "seed": number} for number in range(24)))
+
+    def outcomes(messages: list[Message]) -> list[str]:
+        return [str(message.key) for message in messages if kind_of(message) == "completed"]
+
+    async with (
+        process_of(GENERATOR, studio.settings, **HASTY) as first,
+        process_of(GENERATOR, studio.settings, **HASTY),
+    ):
+        await studio.events.until(lambda seen: len(outcomes(seen)) >= 5, seconds=60)
+        first.kill()
+        await studio.events.until(lambda seen: len(set(outcomes(seen))) == len(jobs), seconds=60)
+        await studio.events.read()
+
+    assert len(outcomes(studio.events.seen)) == len(jobs), "one outcome each"
+    decided = {"state": RowState.DONE, "published": True}
+    assert await studio.mongo.queue.count_documents(decided) == len(jobs)
 
 
 async def test_a_cancel_stops_a_run_in_the_middle(studio: Studio) -> None:
