@@ -44,7 +44,7 @@ async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -
             mine = await ours(store, await _inserted(mongo, box))
             pairs.append(Pair(ours=mine, floor=await floor(mongo, await _inserted(mongo, box))))
             tick(min(len(pairs) / PAIRS, (perf_counter() - began) / seconds))
-    return rate_row("events projected", "1/s", pairs, AT_LEAST)
+    return rate_row("projected", "1/s", pairs, AT_LEAST)
 
 
 async def ours(store: ProjectionStore, jobs: Sequence[Job]) -> Side:
@@ -58,7 +58,7 @@ async def ours(store: ProjectionStore, jobs: Sequence[Job]) -> Side:
 async def floor(mongo: Mongo, jobs: Sequence[Job]) -> Side:
     """The documents are made beforehand: only the driver and the server are timed."""
     states: dict[UUID, JobState] = {}
-    batches = [_operations(batch, states) for batch in _batches(records(jobs))]
+    batches = [operations(batch, states) for batch in _batches(records(jobs))]
     began, cpu = perf_counter(), process_time()
     for batch in batches:
         await mongo.jobs.bulk_write(batch.states, ordered=False)
@@ -67,13 +67,7 @@ async def floor(mongo: Mongo, jobs: Sequence[Job]) -> Side:
     return _side(began, cpu)
 
 
-async def _inserted(mongo: Mongo, box: Sandbox) -> list[Job]:
-    jobs = new_jobs(JOBS, box.settings.project)
-    await mongo.jobs.insert_many([job_document(job) for job in jobs])
-    return jobs
-
-
-def _operations(batch: Sequence[Record], states: dict[UUID, JobState]) -> Operations:
+def operations(batch: Sequence[Record], states: dict[UUID, JobState]) -> Operations:
     """One operation an event; `states` is what the events before have come to."""
     operations = Operations([], [])
     for record in batch:
@@ -87,6 +81,12 @@ def _operations(batch: Sequence[Record], states: dict[UUID, JobState]) -> Operat
             facts = image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)
             operations.images.append(InsertOne(facts))
     return operations
+
+
+async def _inserted(mongo: Mongo, box: Sandbox) -> list[Job]:
+    jobs = new_jobs(JOBS, box.settings.project)
+    await mongo.jobs.insert_many([job_document(job) for job in jobs])
+    return jobs
 
 
 def _batches(told: Sequence[Record]) -> Iterator[Sequence[Record]]:

@@ -82,37 +82,37 @@ async def _rows(name: str, box: Sandbox, seconds: float, tick: Tick) -> AsyncIte
 
 
 def table(rows: list[Row]) -> Table:
-    made = Table("what", "ours", "floor", "ratio", "(pairs)", "required", "", box=None)
+    """At most 80 columns."""
+    made = Table("what", "ours", "floor", "ratio", "required", "", box=None, pad_edge=False)
     for row in rows:
-        low, high = row.ratios
         made.add_row(
-            row.what,
-            _figure(row.ours, row.unit),
-            _figure(row.floor, row.unit),
+            f"{row.what}, {row.unit}",
+            _figure(row.ours),
+            _figure(row.floor),
             f"{row.ratio:.2f}",
-            f"{low:.2f} to {high:.2f}",
             row.required or "-",
             {True: "ok", False: "missed", None: ""}[row.met],
         )
-        for part in _details(row):
-            made.add_row(f"  {part[0]}", *part[1:])
+        made.add_row(f"  {row.pairs} pairs", "", "", "{:.2f}-{:.2f}".format(*row.ratios))
+        for name, ours, floor in _details(row):
+            made.add_row(f"  {name}", _figure(ours), _figure(floor), f"{ours / floor:.2f}")
     return made
 
 
-def _details(row: Row) -> list[tuple[str, str, str]]:
+def _details(row: Row) -> list[tuple[str, float, float]]:
     ours, floor = row.ours_detail, row.floor_detail
     named = (
-        ("latency p50", "ms", ours.p50_ms, floor.p50_ms),
-        ("latency p99", "ms", ours.p99_ms, floor.p99_ms),
-        ("CPU each", "ms", ours.cpu_ms_per_item, floor.cpu_ms_per_item),
+        ("latency p50, ms", ours.p50_ms, floor.p50_ms),
+        ("latency p99, ms", ours.p99_ms, floor.p99_ms),
+        ("CPU each, ms", ours.cpu_ms_per_item, floor.cpu_ms_per_item),
     )
     return [
-        (name, _figure(mine, unit), _figure(theirs, unit))
-        for name, unit, mine, theirs in named
+        (name, mine, theirs)
+        for name, mine, theirs in named
         if mine is not None and theirs is not None
     ]
 
 
-def _figure(value: float, unit: str) -> str:
+def _figure(value: float) -> str:
     digits = 0 if value >= 100 else 1 if value >= 10 else 3
-    return f"{value:,.{digits}f} {unit}"
+    return f"{value:,.{digits}f}"
