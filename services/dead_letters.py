@@ -14,7 +14,11 @@ from services.errors import UnreadableMessage
 
 log = structlog.get_logger()
 
+Header = tuple[str, bytes | None]
+
 KIND = "dev.darkroom.dead-letter.v1"
+LONGEST = 1024  #: bytes of a header or a key
+MOST_HEADERS = 50
 
 
 class Record(Protocol):
@@ -25,7 +29,7 @@ class Record(Protocol):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Sequence[Header]
 
 
 async def bury(
@@ -45,14 +49,29 @@ async def bury(
             offset=record.offset,
             key=_base64(record.key),
             value=_base64(record.value) or b"",
-            headers=tuple((name, _base64(value) or b"") for name, value in record.headers),
+            headers=tuple((name, _base64(value) or b"") for name, value in _small(record.headers)),
             error=error.reason_code,
             reason=error.message,
         ),
     )
-    key = (record.key or b"").decode(errors="replace") or place
-    await publisher.publish(DEAD_LETTERS, key, letter.encode())
+    await publisher.publish(DEAD_LETTERS, _key(record) or place, letter.encode())
     log.warning("dead_letter", at=place, error=error.reason_code)
+
+
+def _small(headers: Sequence[Header]) -> list[Header]:
+    """Those that are no payload in disguise: the letter must fit where its message fitted."""
+    small = [(name, value) for name, value in headers if len(name) + len(value or b"") <= LONGEST]
+    return small[:MOST_HEADERS]
+
+
+def _key(record: Record) -> str | None:
+    """The record's own where it is a text; its bytes are in the letter anyway."""
+    if record.key is None or len(record.key) > LONGEST:
+        return None
+    try:
+        return record.key.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _base64(value: bytes | None) -> bytes | None:

@@ -41,9 +41,7 @@ class TopicTail:
 @asynccontextmanager
 async def tail_of(stack: Settings, topic: Topic) -> AsyncIterator[TopicTail]:
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=stack.kafka.bootstrap_servers,
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=topic.max_message_bytes,
+        bootstrap_servers=stack.kafka.bootstrap_servers, enable_auto_commit=False
     )
     async with consumer:
         name = stack.kafka.topic_prefix + topic.name

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.connected
 
 CATALOGUE = Catalogue.load(ROOT / "models" / "models.yaml")
 SIGNER = Signer("a master secret of tests")
+ROOM = GENERATION_COMMANDS.max_message_bytes - 200  #: for a message beside what Kafka adds
 PICTURE = {"prompt": "a red circle", "model": "tiny", "width": 64, "height": 64}
 
 
@@ -278,18 +279,29 @@ async def test_the_unreadable_is_kept_byte_for_byte_and_delays_nobody(
     }
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"value": b"\xff" * ROOM, "key": b"k"},
+        {"value": b"", "key": b"\xff" * ROOM},
+        {"value": b"", "key": b"k" * ROOM},
+        {"value": b"", "key": b"k", "headers": [("a", b"")] * 500_000},
+        {"value": b"", "key": b"k", "headers": [("\x01" * 1000, b"x")] * 4000},
+    ],
+    ids=["value", "binary key", "text key", "headers", "names"],
+)
 async def test_the_largest_message_that_is_no_command_fits_in_the_dead_letters(
-    door: Door, commands: TopicTail, letters: TopicTail, producer: Any
+    door: Door, commands: TopicTail, letters: TopicTail, producer: Any, sent: dict[str, Any]
 ) -> None:
-    garbage = b"\xff" * (GENERATION_COMMANDS.max_message_bytes - 200)
-    await send(producer, garbage)
+    await producer.send_and_wait(GENERATION_COMMANDS.name, **sent)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await door.intake.take_in(await delivered(commands))
 
     await letters.until(lambda seen: len(seen) == 1)
     (letter,) = contents(letters.seen)
-    assert base64.b64decode(letter["data"]["value"]) == garbage
+    assert base64.b64decode(letter["data"]["value"]) == sent["value"]
+    assert base64.b64decode(letter["data"]["key"]) == sent["key"]
 
 
 async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
