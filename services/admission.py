@@ -22,6 +22,7 @@ from schemas.events import (
 )
 from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job, Lane, RequestedJob
 from schemas.topics import GENERATION_COMMANDS
+from services import metrics
 from services.batching import Batched
 from services.broker import BROKER_OUTAGES, Publisher
 from services.engine.catalogue import Catalogue, Model, Size
@@ -100,6 +101,8 @@ class Admission:
             assert idempotency is not None, "nothing else of a new job can be taken"
             if admitted := await self._replay(idempotency):
                 return admitted
+            await asyncio.sleep(0.01)  # it has just gone, or a majority does not have it yet
+        metrics.accepted(jobs)
         await self._send(jobs, command)
         return Admitted(jobs=tuple(jobs))
 
@@ -113,9 +116,11 @@ class Admission:
         """Insert jobs whose command is in Kafka already; those that exist stay as they are."""
         for job in jobs:
             document = job_document(job.model_copy(update={"published": True}))
-            await self._mongo.jobs.update_one(
+            inserted = await self._mongo.jobs.update_one(
                 {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
             )
+            if inserted.upserted_id is not None:
+                metrics.accepted([job])
 
     async def publish(self, jobs: Sequence[Job]) -> None:
         """Publish the jobs' command; what the broker does not take now, the outbox sends."""
@@ -141,6 +146,7 @@ class Admission:
             subject=str(job.id),
             dataschema=schema_path("dev.darkroom.generation.cancel-requested.v1"),
             projectid=job.project,
+            traceparent=job.traceparent,
             data=CancelRequestedData(job_id=job.id, run_id=job.run, reason=reason),
         )
         value = command.encode()

@@ -9,6 +9,7 @@ import structlog
 from schemas.cloudevents import NAMESPACE, event_id, schema_path
 from schemas.events import DeadLetter, DeadLetterData
 from schemas.topics import DEAD_LETTERS
+from services import metrics
 from services.broker import Publisher
 from services.errors import UnreadableMessage
 
@@ -55,6 +56,7 @@ async def bury(
         ),
     )
     await publisher.publish(DEAD_LETTERS, _key(record) or place, letter.encode())
+    metrics.DEAD_LETTERS.labels(error.reason_code).inc()
     log.warning("dead_letter", at=place, error=error.reason_code)
 
 

@@ -15,7 +15,7 @@ from schemas.events import TerminalEvent
 from schemas.images import Picture
 from schemas.jobs import Progress, Stage
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS, Topic
-from services import run_events
+from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
@@ -73,8 +73,9 @@ class Fulfilment:
     async def fulfil(self, lease: Lease, generated: asyncio.Event) -> None:
         """Bring the run to its outcome; `generated` is set once the engine is free again."""
         row = lease.row
-        bound = structlog.contextvars.bound_contextvars(job_id=str(row.job), run_id=str(row.id))
-        with bound, self._leases.holding(lease) as hold:
+        trace = {"traceparent": row.traceparent} if row.traceparent else {}
+        names = {"job_id": str(row.job), "run_id": str(row.id), **trace}
+        with structlog.contextvars.bound_contextvars(**names), self._leases.holding(lease) as hold:
             try:
                 await self._attempt(hold, generated)
             except asyncio.CancelledError:
@@ -96,6 +97,7 @@ class Fulfilment:
         except Stopped:
             await self._stopped(hold)
         except EngineDied:
+            metrics.ENGINE_DEATHS.inc()
             log.warning("engine_died", attempt=row.attempt)
             await waited_out(lambda: self._queue.abandon(lease), "queue")
 
@@ -120,6 +122,7 @@ class Fulfilment:
             with hold.stopping(self._engine.stop):
                 return await self._engine.generate(row.spec, on_progress=progress.note)
         finally:
+            progress.clock.stop()
             telling.cancel()
 
     async def _tell(self, lease: Lease, progress: "_Latest") -> None:
@@ -158,7 +161,8 @@ class Fulfilment:
             partial(self._store.put, key, made.png, "image/png", made.sha256)
             for key, made in zip(keys, generated.pictures, strict=True)
         ]
-        await asyncio.gather(*(waited_out(put, "s3") for put in puts))
+        with metrics.STAGE_SECONDS.labels(Stage.UPLOADING).time():
+            await asyncio.gather(*(waited_out(put, "s3") for put in puts))
         return pictures
 
     async def _succeed(self, lease: Lease, generated: Generated, stored: list[Picture]) -> None:
@@ -206,8 +210,10 @@ class _Latest:
 
     def __init__(self) -> None:
         self.newest = Progress(stage=Stage.LOADING_MODEL)
+        self.clock = metrics.StageClock()
 
     def note(self, stage: Stage, step: int, steps: int) -> None:
+        self.clock.enter(stage)
         first, last = DENOISING
         percent = {Stage.ENCODING_PROMPT: 5, Stage.DECODING: last, Stage.UPLOADING: 95}.get(
             stage, 0

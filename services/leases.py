@@ -47,7 +47,8 @@ class Hold:
 
     def lose(self, why: str) -> None:
         if not self.lost:
-            log.warning("lease_lost", run_id=str(self.lease.row.id), why=why)
+            row = self.lease.row
+            log.warning("lease_lost", run_id=str(row.id), job_id=str(row.job), why=why)
         self.lost = True
         self._end()
 

@@ -1,6 +1,7 @@
 """Jobs whose command the broker has not acknowledged -> published again until it has."""
 
 from schemas.jobs import Job
+from services import metrics
 from services.admission import Admission
 from services.mongo import Mongo
 from services.settings import OutboxSettings
@@ -29,3 +30,4 @@ class Outbox:
             batches.setdefault(job.batch_id or job.id, []).append(job)
         for batch in batches.values():
             await self._admission.publish(batch)
+            metrics.REPUBLISHED.inc()

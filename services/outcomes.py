@@ -7,7 +7,7 @@ import structlog
 from schemas.events import TerminalEvent
 from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS
-from services import run_events
+from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
 from services.queue import Lease, Queue
 
@@ -51,6 +51,7 @@ class Outcomes:
             await self._publish(unpublished, unpublished.outcome)
 
     async def _expired(self, row: QueueRow) -> None:
+        metrics.EXPIRIES.inc()
         log.warning("lease_expired", run_id=str(row.id), job_id=str(row.job), attempt=row.attempt)
         if row.state is not RowState.LEASED:
             return
@@ -62,6 +63,7 @@ class Outcomes:
         await self.commit(Lease(row=row), event)
 
     async def _after_decision(self, row: QueueRow, event: TerminalEvent) -> None:
+        metrics.decided(row, event)
         outcome = Outcome(type=event.type, event=event.encode())
         try:
             await self._publish(row, outcome)

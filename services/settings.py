@@ -70,6 +70,12 @@ class OutboxSettings(BaseModel):
 
 
 class Settings(BaseSettings):
+class MetricsSettings(BaseModel):
+    port: int | None = None  #: of this process's own `/metrics`; none: it has no port for that
+    host: str = "127.0.0.1"
+    api: Literal["loopback", "everyone", "nobody"] = "loopback"  #: who gets the API's `/metrics`
+
+
     """Every `DARKROOM_*` variable; `__` separates sections: `DARKROOM_KAFKA__BOOTSTRAP_SERVERS`."""
 
     model_config = SettingsConfigDict(
@@ -90,3 +96,4 @@ class Settings(BaseSettings):
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
     outbox: OutboxSettings = OutboxSettings()
+    metrics: MetricsSettings = MetricsSettings()

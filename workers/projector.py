@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS
-from services import telemetry
+from services import metrics, telemetry
 from services.broker import client_settings
 from services.mongo import open_mongo
 from services.projection_store import OffsetsMoved, ProjectionStore
@@ -77,6 +77,7 @@ class Projector:
             log.warning("offsets_moved", partitions=sorted(_name(taken) for taken in batch))
             self._in_place = False
         else:
+            metrics.projected(**applied.model_dump())
             log.debug("projected", **applied.model_dump())
 
     async def _mind_silence(self) -> None:
@@ -150,6 +151,7 @@ async def project(settings: Settings, watchdog: Watchdog) -> None:
 async def main() -> None:
     settings = Settings()
     telemetry.configure(settings, "projector")
+    metrics.serve(settings.metrics)
     watchdog = Watchdog(PATIENCE)
     watchdog.start()
     stopped = asyncio.Event()
