@@ -21,6 +21,7 @@ COMMANDS = (
     "generate",
     "jobs",
     "keys",
+    "projects",
     "topics",
     "events",
     "bench",

@@ -60,6 +60,12 @@ QUEUE: Final = (
         name="unpublished",  # outcomes whose event the broker has not acknowledged
         partialFilterExpression={"state": "done", "published": False},
     ),
+    IndexModel(
+        [("ended_at", ASCENDING)],
+        name="uploads",  # object keys that are still to be gone through
+        partialFilterExpression={"state": "done", "uploads.0": {"$exists": True}},
+    ),
+    IndexModel([("lane", ASCENDING), ("state", ASCENDING), ("vft", ASCENDING)]),  # virtual time
     IndexModel(  # longer than the commands that a redelivery could bring back
         [("ended_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600
     ),
@@ -81,6 +87,7 @@ ALIASES: Final = (
 
 FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
 KEYS: Final = (IndexModel([("project", ASCENDING)]),)
+RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
 OFFSETS: Final = ()
 QUARANTINE: Final = ()
 TENANTS: Final = ()
@@ -92,6 +99,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "aliases": ALIASES,
     "flows": FLOWS,
     "keys": KEYS,
+    "rate_limits": RATE_LIMITS,
     "offsets": OFFSETS,
     "quarantine": QUARANTINE,
     "tenants": TENANTS,

@@ -24,6 +24,7 @@ from services.broker import Publisher
 from services.commands import CommandReader, Inadmissible, Signed
 from services.dead_letters import Record, bury
 from services.errors import InvalidRequest, UnreadableMessage
+from services.fairness import Fairness
 from services.outcomes import Outcomes
 from services.queue import Queue
 from services.redelivery import waited_out
@@ -41,6 +42,7 @@ class Intake:
         settings: Settings,
         reader: CommandReader,
         admission: Admission,
+        fairness: Fairness,
         queue: Queue,
         outcomes: Outcomes,
         publisher: Publisher,
@@ -49,6 +51,7 @@ class Intake:
         self._settings = settings
         self._reader = reader
         self._admission = admission
+        self._fairness = fairness
         self._queue = queue
         self._outcomes = outcomes
         self._publisher = publisher
@@ -124,7 +127,6 @@ class Intake:
             project=job.project,
             flow_id=job.flow_id,
             lane=run_events.LANES.index(job.lane),
-            vft=queued_at.timestamp(),
             after=job.after,
             state=RowState.WAITING if job.after else RowState.READY,
             max_attempts=self._settings.generator.max_attempts,
@@ -141,8 +143,9 @@ class Intake:
             self._publish(str(job.id), run_events.accepted(row, job.clientref))
             for row, job in zip(rows, jobs, strict=True)
         ]
-        await asyncio.gather(*accepted)
-        for overtaken in await waited_out(lambda: self._queue.enqueue(rows), "queue"):
+        tagging = waited_out(lambda: self._fairness.tag(rows), "queue")
+        tagged, _ = await asyncio.gather(tagging, asyncio.gather(*accepted))
+        for overtaken in await waited_out(lambda: self._queue.enqueue(tagged), "queue"):
             await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
         self._bell.set()
         for job in {job for row in rows for job in row.after}:

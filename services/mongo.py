@@ -48,6 +48,7 @@ class Mongo:
         self.queue: Collection = self.database["queue"]
         self.tenants: Collection = self.database["tenants"]
         self.keys: Collection = self.database["keys"]
+        self.rate_limits: Collection = self.database["rate_limits"]
         self.offsets: Collection = self.database["offsets"]
         self.quarantine: Collection = self.database["quarantine"]
 

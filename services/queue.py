@@ -11,10 +11,12 @@ from pymongo import ReturnDocument, UpdateOne
 
 from schemas.common import Value, now
 from schemas.events import GenerationCompleted, TerminalEvent
+from schemas.jobs import Lane
 from schemas.queue import Outcome, QueueRow, RowState
 from services.mongo import Document, Mongo
 from services.settings import GeneratorSettings
 
+SWEPT_AFTER: Final = 60.0  #: seconds; longer than an upload that goes on after its lease
 UNPUBLISHED_AFTER: Final = 5.0  #: seconds; then anybody publishes the outcome
 
 
@@ -48,10 +50,16 @@ class Queue:
         await self._settle({job for row in rows for job in row.after})
         return await self._overtaken(rows)
 
-    async def claim(self) -> Lease | None:
-        """Take the most urgent run; its attempt rises now, so that a crash counts."""
+    async def claim(self, full: Sequence[str] = ()) -> Lease | None:
+        """Take the most urgent run; its attempt rises now, so that a crash counts.
+
+        `full`: the projects that may not have another lease now.
+        """
+        ready: Document = {"state": RowState.READY, "$expr": {"$lte": ["$due", "$$NOW"]}}
+        if full:
+            ready["project"] = {"$nin": list(full)}
         document = await self._rows.find_one_and_update(
-            {"state": RowState.READY, "$expr": {"$lte": ["$due", "$$NOW"]}},
+            ready,
             [
                 {
                     "$set": {
@@ -106,9 +114,10 @@ class Queue:
     async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
         """Decide the run's outcome; whoever gets False publishes nothing."""
         fence = {**lease.mine, "state": RowState.LEASED}
-        if isinstance(event, GenerationCompleted):
-            fence["cancel"] = False
-        return await self._decide(fence, event)
+        if not isinstance(event, GenerationCompleted):
+            return await self._decide(fence, event)
+        only_winners = lease.row.attempt == 1  # nobody else has uploaded anything
+        return await self._decide({**fence, "cancel": False}, event, no_losers=only_winners)
 
     async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> bool:
         """Decide a run that nobody holds; False when a worker has it or it has an outcome."""
@@ -166,6 +175,38 @@ class Queue:
         )
         return QueueRow.model_validate(document) if document else None
 
+    async def aged(self, limit: int = 50) -> list[QueueRow]:
+        """Runs that have waited so long that they belong in a more urgent lane."""
+        patience = self._settings.ageing.total_seconds()
+        last = len(Lane) - 1
+        old = [
+            {
+                "lane": lane,
+                "$expr": {"$lt": ["$queued_at", _from_now(-patience * (last - lane + 1))]},
+            }
+            for lane in range(1, last + 1)
+        ]
+        found = self._rows.find({"state": RowState.READY, "$or": old}).limit(limit)
+        return [QueueRow.model_validate(row) async for row in found]
+
+    async def move(self, row: QueueRow, lane: int, vft: float) -> None:
+        """To another lane, unless it was claimed or moved meanwhile."""
+        here = {"_id": row.id, "state": RowState.READY, "lane": row.lane}
+        await self._rows.update_one(here, {"$set": {"lane": lane, "vft": vft}})
+
+    async def with_uploads(self, limit: int = 100) -> list[QueueRow]:
+        """Decided runs whose object keys nobody has gone through yet."""
+        late = {"$lt": ["$ended_at", _from_now(-SWEPT_AFTER)]}
+        found = self._rows.find(
+            {"state": RowState.DONE, "uploads.0": {"$exists": True}, "$expr": late}
+        )
+        return [QueueRow.model_validate(row) async for row in found.limit(limit)]
+
+    async def uploads_swept(self, row: QueueRow) -> None:
+        await self._rows.update_one(
+            {"_id": row.id, "state": RowState.DONE}, {"$set": {"uploads": []}}
+        )
+
     async def published(self, run: UUID) -> None:
         await self._rows.update_one({"_id": run}, {"$set": {"published": True}})
 
@@ -179,6 +220,9 @@ class Queue:
 
     async def settle_job(self, job: UUID) -> list[QueueRow]:
         """After a job's outcome: free the runs that waited for it, return those to cancel."""
+        waiting = {"state": RowState.WAITING, "after": job}
+        if await self._rows.find_one(waiting, {"_id": 1}) is None:
+            return []
         return await self._settle({job})
 
     async def settle_waiting(self) -> list[QueueRow]:
@@ -229,7 +273,9 @@ class Queue:
         ]
         await self._rows.delete_many({"$or": foreign})
 
-    async def _decide(self, fence: Document, event: TerminalEvent) -> bool:
+    async def _decide(
+        self, fence: Document, event: TerminalEvent, *, no_losers: bool = False
+    ) -> bool:
         outcome = Outcome(type=event.type, event=event.encode(), decided_at=now())
         decided = await self._rows.update_one(
             {**fence, "outcome": None},
@@ -240,6 +286,7 @@ class Queue:
                     "owner": None,
                     "lease_until": None,
                     "ended_at": outcome.decided_at,
+                    **({"uploads": []} if no_losers else {}),
                 },
                 "$unset": {"spec": ""},
             },

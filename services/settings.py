@@ -53,6 +53,7 @@ class GeneratorSettings(BaseModel):
     renew: timedelta = timedelta(seconds=5)
     poll: timedelta = timedelta(milliseconds=100)  #: between claims while there is no work
     sweep: timedelta = timedelta(seconds=2)
+    ageing: timedelta = timedelta(minutes=5)  #: after which a run moves to a more urgent lane
     max_attempts: int = 4
     backoff: timedelta = timedelta(seconds=1)  #: before a crashed run is ready again; doubles
     drain: timedelta = timedelta(seconds=20)  #: what SIGTERM leaves a running job before SIGKILL
@@ -69,13 +70,13 @@ class OutboxSettings(BaseModel):
     after: timedelta = timedelta(seconds=5)  #: an unpublished job older than this is sent again
 
 
-class Settings(BaseSettings):
 class MetricsSettings(BaseModel):
     port: int | None = None  #: of this process's own `/metrics`; none: it has no port for that
     host: str = "127.0.0.1"
     api: Literal["loopback", "everyone", "nobody"] = "loopback"  #: who gets the API's `/metrics`
 
 
+class Settings(BaseSettings):
     """Every `DARKROOM_*` variable; `__` separates sections: `DARKROOM_KAFKA__BOOTSTRAP_SERVERS`."""
 
     model_config = SettingsConfigDict(

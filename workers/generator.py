@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from os import getpid
 from typing import Annotated, Final
@@ -17,13 +18,15 @@ from faststream.kafka.annotations import KafkaMessage as Message
 from faststream.kafka.message import KafkaMessage
 
 from schemas.topics import GENERATION_COMMANDS
-from services import telemetry
+from services import metrics, telemetry
 from services.accounts import Keys
 from services.admission import Admission
 from services.broker import Publisher, faststream_broker
+from services.claims import Claims
 from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
 from services.engine.process import EngineProcess
+from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.intake import Intake
 from services.leases import CANCELS_EVERY, Leases
@@ -34,6 +37,7 @@ from services.queue import Lease, Queue
 from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
 from services.signing import Signer
+from services.upkeep import Upkeep
 
 GROUP: Final = "generator"
 HELD: Final = 4  #: runs at once, those included whose pictures wait for the object store
@@ -54,6 +58,8 @@ async def undecoded(message: KafkaMessage) -> list[bytes]:
     return []
 
 
+UPKEEP_EVERY = timedelta(seconds=15)
+
 router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
 
 
@@ -72,7 +78,7 @@ async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> Non
     await paced(partial(intake.take_in, message.raw_message), "intake")
 
 
-async def serve(queue: Queue, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
+async def serve(claims: Claims, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
     """The next run is claimed as soon as the engine is free: pictures are stored beside it."""
     held = asyncio.Semaphore(HELD)
 
@@ -86,17 +92,19 @@ async def serve(queue: Queue, fulfilment: Fulfilment, bell: asyncio.Event, poll:
     async with asyncio.TaskGroup() as tasks:
         while True:
             await held.acquire()
-            lease = await next_lease(queue, bell, poll)
+            await fulfilment.ready()
+            lease = await next_lease(claims, bell, poll)
             generated = asyncio.Event()
             tasks.create_task(fulfil(lease, generated))
             await generated.wait()
 
 
-async def next_lease(queue: Queue, bell: asyncio.Event, poll: float) -> Lease:
+async def next_lease(claims: Claims, bell: asyncio.Event, poll: float) -> Lease:
     """`poll` seconds apart while there is no work, at once when intake rings."""
     while True:
         bell.clear()
-        if lease := await waited_out(queue.claim, "queue"):
+        if lease := await waited_out(claims.next, "queue"):
+            metrics.CLAIMS.inc()
             return lease
         with suppress(TimeoutError):
             async with asyncio.timeout(poll):
@@ -116,6 +124,8 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         EngineProcess.open(settings.engine) as engine,
     ):
         queue = Queue(mongo, settings.generator)
+        fairness = Fairness(mongo, catalogue)
+        upkeep = Upkeep(queue, fairness, store)
         leases = Leases(queue, settings.generator)
         outcomes = Outcomes(queue, publisher)
         fulfilment = Fulfilment(
@@ -132,6 +142,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             settings=settings,
             reader=CommandReader(signer, Keys(mongo, signer)),
             admission=Admission(mongo, publisher, signer, catalogue),
+            fairness=fairness,
             queue=queue,
             outcomes=outcomes,
             publisher=publisher,
@@ -141,10 +152,12 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         async with asyncio.TaskGroup() as tasks:
             poll = settings.generator.poll.total_seconds()
             running = [
-                tasks.create_task(serve(queue, fulfilment, bell, poll)),
+                tasks.create_task(serve(Claims(queue, fairness), fulfilment, bell, poll)),
                 tasks.create_task(kept_up(leases.renew, "leases", settings.generator.renew)),
                 tasks.create_task(kept_up(leases.watch_cancels, "cancels", CANCELS_EVERY)),
                 tasks.create_task(kept_up(outcomes.sweep, "sweep", settings.generator.sweep)),
+                tasks.create_task(kept_up(upkeep.age, "ageing", UPKEEP_EVERY)),
+                tasks.create_task(kept_up(upkeep.sweep_objects, "objects", UPKEEP_EVERY)),
             ]
             yield
             for task in running:
@@ -154,6 +167,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
 def create_app() -> FastStream:
     settings = Settings()
     telemetry.configure(settings, "generator")
+    metrics.serve(settings.metrics)
     broker = faststream_broker(settings.kafka)
     broker.include_router(router, prefix=settings.kafka.topic_prefix)
     for subscriber in router.subscribers:  # FastStream's prefix is for topics only

@@ -14,11 +14,13 @@ from schemas.jobs import GenerationSpec, Stage, Tier
 from schemas.manifest import Manifest
 from schemas.queue import QueueRow, RowState
 from services.broker import Publisher
+from services.claims import Claims
 from services.engine.catalogue import Catalogue
 from services.engine.encoding import EncodedPicture
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.errors import EngineDied, OutOfMemory, Stopped, Unavailable
+from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.leases import Leases
 from services.mongo import Mongo
@@ -46,6 +48,9 @@ class FakeEngine:
         self.began: list[int | None] = []
         self.stopped = 0
         self._stop = asyncio.Event()
+
+    async def warm(self) -> None:
+        return
 
     async def generate(self, spec: GenerationSpec, *, on_progress: OnProgress) -> Generated:
         self.began.append(spec.seed)
@@ -118,6 +123,7 @@ class World:
         self.store = FakeStore()
         self.publisher = RememberingPublisher()
         self.queue = Queue(mongo, SETTINGS)
+        self.claims = Claims(self.queue, Fairness(mongo, CATALOGUE))
         self.leases = Leases(self.queue, SETTINGS)
         self.fulfilment = Fulfilment(
             worker="test",
@@ -383,7 +389,7 @@ async def test_pictures_are_stored_while_the_next_run_is_generated(world: World)
     await world.queue.enqueue(rows)
     world.store.here.clear()
 
-    serving = asyncio.create_task(serve(world.queue, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
     await until(lambda: len(world.engine.began) == 2)
 
     assert "completed" not in world.publisher.kinds(rows[0].job)
@@ -398,7 +404,7 @@ async def test_only_so_many_runs_wait_for_an_object_store_that_is_away(world: Wo
     await world.queue.enqueue([make_row(vft=float(n)) for n in range(HELD + 3)])
     world.store.here.clear()
 
-    serving = asyncio.create_task(serve(world.queue, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
     await until(lambda: len(world.engine.began) == HELD)
     leased = {"state": RowState.LEASED}
     with pytest.raises(TimeoutError):
@@ -415,7 +421,7 @@ async def test_one_run_at_a_time_is_generated(world: World) -> None:
     await world.queue.enqueue([make_row(vft=float(n)) for n in range(3)])
     world.engine.finish.clear()
 
-    serving = asyncio.create_task(serve(world.queue, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
     await until(lambda: bool(world.engine.began))
     with pytest.raises(TimeoutError):
         await until(lambda: len(world.engine.began) > 1, seconds=0.3)
@@ -428,15 +434,15 @@ async def test_one_run_at_a_time_is_generated(world: World) -> None:
 async def test_the_bell_wakes_a_worker_that_has_nothing_to_do(world: World) -> None:
     bell = asyncio.Event()
     claims: list[Lease | None] = []
-    claim = world.queue.claim
+    claim = world.claims.next
 
     async def counted() -> Lease | None:
         claims.append(await claim())
         return claims[-1]
 
-    world.queue.claim = counted  # type: ignore[method-assign]
+    world.claims.next = counted  # type: ignore[method-assign]
     an_hour = timedelta(hours=1).total_seconds()
-    serving = asyncio.create_task(serve(world.queue, world.fulfilment, bell, an_hour))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, bell, an_hour))
     await until(lambda: claims == [None])
     row = make_row()
     await world.queue.enqueue([row])

@@ -21,6 +21,7 @@ from services.broker import Publisher
 from services.commands import CommandReader
 from services.dead_letters import Record as Message
 from services.engine.catalogue import Catalogue
+from services.fairness import Fairness
 from services.intake import Intake
 from services.mongo import Mongo
 from services.outcomes import Outcomes
@@ -58,6 +59,7 @@ class Door:
             settings=stack,
             reader=CommandReader(SIGNER, self.keys),
             admission=self.admission,
+            fairness=Fairness(mongo, CATALOGUE),
             queue=self.queue,
             outcomes=Outcomes(self.queue, publisher),
             publisher=publisher,

@@ -1,0 +1,128 @@
+"""Who is next: self-clocked fair queuing between projects within a lane, with weights and caps.
+
+Golestani, "A self-clocked fair queueing scheme for broadband applications", INFOCOM 1994. Costs
+are megapixel-steps; a project of weight 2 gets twice as many of them a second as one of weight 1.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+
+from schemas.common import ProjectId, Value
+from schemas.jobs import GenerationSpec
+from schemas.queue import QueueRow, RowState
+from services.engine.catalogue import Catalogue
+from services.mongo import Mongo
+
+
+class Share(Value):
+    """What a project gets of the GPUs; the document in `tenants`."""
+
+    project: ProjectId = Field(alias="_id")
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    cap: Annotated[int, Field(ge=1)] | None = None  #: leases at once
+    last: dict[str, float] = Field(default_factory=dict)  #: lane -> its latest finish tag
+
+
+class Fairness:
+    def __init__(self, mongo: Mongo, catalogue: Catalogue) -> None:
+        self._rows = mongo.queue
+        self._tenants = mongo.tenants
+        self._catalogue = catalogue
+
+    async def tag(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
+        """The rows with their virtual finish times; rows that are in the queue cost nothing."""
+        lanes = {row.lane for row in rows}
+        known, clocks = await asyncio.gather(
+            self._known(rows), asyncio.gather(*(self._clock(lane) for lane in lanes))
+        )
+        clock = dict(zip(lanes, clocks, strict=True))
+        chains: dict[tuple[str, int], list[QueueRow]] = defaultdict(list)
+        for row in rows:
+            if row.id not in known:
+                chains[row.project, row.lane].append(row)
+        tagged: dict[UUID, QueueRow] = {row.id: row for row in rows}
+        for (project, lane), chain in chains.items():
+            for row in await self._chain(project, lane, clock[lane], chain):
+                tagged[row.id] = row
+        return list(tagged.values())
+
+    async def retag(self, row: QueueRow) -> QueueRow:
+        """A tag as for a newcomer, for a row that changes its lane."""
+        (tagged,) = await self._chain(row.project, row.lane, await self._clock(row.lane), [row])
+        return tagged
+
+    async def caps(self) -> dict[str, int]:
+        """The projects that may hold only so many leases at once."""
+        found = self._tenants.find({"cap": {"$gt": 0}}, {"cap": 1})
+        return {tenant["_id"]: tenant["cap"] async for tenant in found}
+
+    async def leases(self, project: str) -> int:
+        return await self._rows.count_documents({"project": project, "state": RowState.LEASED})
+
+    async def share(self, project: str) -> Share:
+        found = await self._tenants.find_one({"_id": project})
+        return Share.model_validate(found or {"_id": project})
+
+    async def shares(self) -> list[Share]:
+        found = self._tenants.find().sort("_id", ASCENDING)
+        return [Share.model_validate(tenant) async for tenant in found]
+
+    async def set_share(self, project: str, weight: float, cap: int | None) -> Share:
+        share = Share(project=project, weight=weight, cap=cap)
+        await self._tenants.update_one(
+            {"_id": project}, {"$set": {"weight": share.weight, "cap": share.cap}}, upsert=True
+        )
+        return await self.share(project)
+
+    def cost(self, spec: GenerationSpec) -> float:
+        """Megapixel-steps, the same on every machine."""
+        model = self._catalogue.find(spec.model)
+        steps = spec.num_inference_steps or model.tiers[spec.tier].num_inference_steps
+        return steps * spec.num_images * spec.width * spec.height / 1e6
+
+    async def _known(self, rows: Sequence[QueueRow]) -> set[UUID]:
+        """A command that is read again does not move its project back."""
+        found = self._rows.find({"_id": {"$in": [row.id for row in rows]}}, {"_id": 1})
+        return {row["_id"] async for row in found}
+
+    async def _clock(self, lane: int) -> float:
+        """Virtual time: what was served last, but never past what is next."""
+        served = {"lane": lane, "attempt": {"$gt": 0}}
+        head, leased, done = await asyncio.gather(
+            self._vft({"lane": lane, "state": RowState.READY}, ASCENDING),
+            self._vft({**served, "state": RowState.LEASED}, DESCENDING),
+            self._vft({**served, "state": RowState.DONE}, DESCENDING),
+        )
+        latest = max(leased or 0.0, done or 0.0)
+        return latest if head is None else min(head, latest)
+
+    async def _vft(self, chosen: dict[str, object], direction: int) -> float | None:
+        row = await self._rows.find_one(chosen, {"vft": 1}, sort=[("vft", direction)])
+        return None if row is None else float(row["vft"])
+
+    async def _chain(
+        self, project: str, lane: int, clock: float, rows: Sequence[QueueRow]
+    ) -> list[QueueRow]:
+        """Tags one behind the other, from the project's last one or from now."""
+        costs = [self.cost(row.spec) if row.spec else 0.0 for row in rows]
+        weight = {"$ifNull": ["$weight", 1.0]}
+        begin = {"$max": [{"$ifNull": [f"$last.{lane}", 0.0]}, clock]}
+        document = await self._tenants.find_one_and_update(
+            {"_id": project},
+            [{"$set": {f"last.{lane}": {"$add": [begin, {"$divide": [sum(costs), weight]}]}}}],
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        share = Share.model_validate(document)
+        finish = share.last[str(lane)] - sum(costs) / share.weight
+        tagged = []
+        for row, cost in zip(rows, costs, strict=True):
+            finish += cost / share.weight
+            tagged.append(row.model_copy(update={"vft": finish}))
+        return tagged
