@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import blog, files, health, problems
+from api import blog, files, health, metrics, problems
 from api.edge import Edge
 from api.readiness import Readiness
 from api.state import State
@@ -18,6 +18,7 @@ from services.admission import Admission
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.errors import DarkroomError
+from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.read_model import ReadModel
@@ -27,7 +28,7 @@ from services.signing import Signer
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
 #: Tried in this order: the busiest first, and within a dialect literal paths before ids.
-ROUTES = (*blog.routes, *files.routes, *health.routes)
+ROUTES = (*blog.routes, *files.routes, *health.routes, *metrics.routes)
 EXPOSED = ("ETag", "Idempotent-Replayed", "Location", "Retry-After")
 
 
@@ -62,9 +63,11 @@ def create_app(lifespan: Lifespan | None = None, settings: Settings | None = Non
     if settings is None:
         settings = Settings()
         telemetry.configure(settings, "api")
+        serve_metrics(settings.metrics)
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(metrics.Measured),
             *([_cors(origins)] if (origins := settings.api.cors_origins) else ()),
             Middleware(Edge, answer_within=settings.api.unavailable_after),
         ],
