@@ -1,6 +1,7 @@
 """A running stack in -> what it does beside what raw drivers do on it, in one table."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Final
@@ -36,6 +37,7 @@ def bench(seconds: Seconds = 90, only: Only = None, save: Save = None, json: Jso
         raise CommandFailed(f"nothing runs in {home()}", "run `./darkroom up`")
     chosen = {name: share for name, share in SHARES.items() if only in (None, name)}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too
     rows = asyncio.run(_measured(chosen, seconds))
     if save is not None:
         save.write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
