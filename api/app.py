@@ -21,6 +21,7 @@ from services.errors import DarkroomError
 from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
+from services.rate_limits import RateLimits
 from services.read_model import ReadModel
 from services.settings import Settings
 from services.signing import Signer
@@ -29,7 +30,14 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
 #: Tried in this order: the busiest first, and within a dialect literal paths before ids.
 ROUTES = (*blog.routes, *files.routes, *health.routes, *metrics.routes)
-EXPOSED = ("ETag", "Idempotent-Replayed", "Location", "Retry-After")
+EXPOSED = (
+    "ETag",
+    "Idempotent-Replayed",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+)
 
 
 def live(settings: Settings) -> Lifespan:
@@ -48,6 +56,7 @@ def live(settings: Settings) -> Lifespan:
             yield State(
                 settings=settings,
                 keys=Keys(mongo, signer),
+                rate_limits=RateLimits(mongo),
                 admission=Admission(mongo, publisher, signer, catalogue),
                 read_model=ReadModel(mongo),
                 object_store=store,

@@ -5,7 +5,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import problems
+from api import limits, problems
 from api.authentication import authenticate
 from api.replies import ModelResponse
 from api.requests import (
@@ -117,9 +117,8 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
         wish = wish_of(body, caller, request.state["catalogue"])
     if trace := traceparent(request):
         wish = wish.model_copy(update={"traceparent": trace})
-    admitted = await request.state["admission"].submit(
-        caller.project, (wish,), idempotency=idempotency(request, caller, content)
-    )
+    remembered = idempotency(request, caller, content)
+    admitted = await limits.submit(request, caller, (wish,), remembered)
     (job,) = admitted.jobs
     headers = {"Location": f"{blog.POLL_PATH}{job.id}"}
     return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})

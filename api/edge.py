@@ -4,10 +4,11 @@ import asyncio
 from datetime import timedelta
 
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import limits, problems
 from api.state import AppRequest
 
 log = structlog.get_logger()
@@ -26,11 +27,14 @@ class Edge:
             return
         started = False
         deadline = asyncio.timeout(self._seconds)
-        scope["state"]["deadline"] = deadline
+        state = scope["state"]
+        state["deadline"] = deadline
 
         async def send_on(message: Message) -> None:
             nonlocal started
             started = True
+            if message["type"] == "http.response.start" and (budget := state.get("budget")):
+                limits.add_fields(budget, MutableHeaders(scope=message))
             if message.get("more_body", False):
                 deadline.reschedule(None)
             await send(message)

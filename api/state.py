@@ -10,6 +10,7 @@ from services.accounts import Keys
 from services.admission import Admission
 from services.engine.catalogue import Catalogue
 from services.object_store import S3ObjectStore
+from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
 from services.settings import Settings
 
@@ -17,12 +18,14 @@ from services.settings import Settings
 class State(TypedDict):
     settings: Settings
     keys: Keys
+    rate_limits: RateLimits
     admission: Admission
     read_model: ReadModel
     object_store: S3ObjectStore
     catalogue: Catalogue
     readiness: Readiness
     deadline: NotRequired[asyncio.Timeout]  #: of this request; set by `api.edge.Edge`
+    budget: NotRequired[Budget]  #: of its key, once it is counted; set by `api.limits`
 
 
 AppRequest = Request[State]

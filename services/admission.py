@@ -99,7 +99,7 @@ class Admission:
             raise BodyTooLarge(f"A request may take {COMMAND_LIMIT:,} bytes as a command")
         while not await self._insert(jobs):
             assert idempotency is not None, "nothing else of a new job can be taken"
-            if admitted := await self._replay(idempotency):
+            if admitted := await self.replay(idempotency):
                 return admitted
             await asyncio.sleep(0.01)  # it has just gone, or a majority does not have it yet
         metrics.accepted(jobs)
@@ -189,12 +189,11 @@ class Admission:
             ]
         return documents
 
-    async def _replay(self, idempotency: Idempotency) -> Admitted | None:
-        """Answer as the first time; None when the key is free: its day is over."""
+    async def replay(self, idempotency: Idempotency) -> Admitted | None:
+        """Answer as the first time; None when the key is free: unused, or its day is over."""
         used = {"idempotency.scope": idempotency.scope, "idempotency.key": idempotency.key}
         document = await self._mongo.jobs.find_one(used)
-        if document is None:  # it has just gone, or a majority does not have it yet
-            await asyncio.sleep(0.01)
+        if document is None:
             return None
         first = Job.model_validate(document)
         assert first.idempotency is not None

@@ -1,5 +1,6 @@
 """Fakes of what the API stands on: ordinary classes with dictionaries inside."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -13,18 +14,21 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.readiness import Ping, Readiness
 from api.state import State
+from schemas.common import now
 from schemas.jobs import Idempotency, Job, JobState, Output, Progress, Run, Stage, Status, Tier
 from services.accounts import Caller
 from services.admission import Admitted, Wish, settled
 from services.engine.catalogue import Catalogue
 from services.errors import IdempotencyMismatch, NotFound, RangeNotSatisfiable, Unauthorized
 from services.object_store import ObjectStream, StoredObject
+from services.rate_limits import Budget, Rate, Window
 from services.read_model import JobFilter, JobPage
 from services.settings import ApiSettings, Settings
 
 KEY = "dk_" + "a" * 12 + "_" + "b" * 43
 OTHER_KEY = "dk_" + "c" * 12 + "_" + "d" * 43
 READ_KEY = "dk_" + "e" * 12 + "_" + "f" * 43
+LIMITED_KEY = "dk_" + "1" * 12 + "_" + "2" * 43
 PICTURE = "generated/7c0e0000-0000-4000-8000-000000000001.png"
 MOMENT = datetime(2026, 11, 21, 5, 20, tzinfo=UTC)
 CATALOGUE = Catalogue.load(Path("models/models.yaml"))
@@ -36,6 +40,7 @@ class FakeKeys:
             KEY: Caller(project="demo"),
             OTHER_KEY: Caller(project="other"),
             READ_KEY: Caller(project="demo", scopes=("read",)),
+            LIMITED_KEY: Caller(project="demo", key_id="1" * 12, limit="2/hour"),
         }
         self.outage: Exception | None = None
 
@@ -45,6 +50,26 @@ class FakeKeys:
         if text not in self.callers:
             raise Unauthorized
         return self.callers[text]
+
+
+class FakeRateLimits:
+    def __init__(self) -> None:
+        self.used: Counter[str] = Counter()
+
+    async def take(self, key_id: str, limit: str) -> Budget:
+        rate = Rate.parse(limit)
+        passed = self.used[key_id] < rate.quota
+        self.used[key_id] += passed
+        window = Window(
+            key_id=key_id,
+            used=self.used[key_id],
+            ends_at=now() + rate.window,
+            passed=passed,
+        )
+        return Budget(rate=rate, window=window)
+
+    async def give_back(self, budget: Budget) -> None:
+        self.used[budget.window.key_id] -= 1
 
 
 class FakeJobs:
@@ -60,20 +85,8 @@ class FakeJobs:
     async def submit(
         self, project: str, wishes: Sequence[Wish], *, idempotency: Idempotency | None = None
     ) -> Admitted:
-        for job in self.stored.values():
-            known = job.idempotency
-            if (
-                known
-                and idempotency
-                and (known.scope, known.key)
-                == (
-                    idempotency.scope,
-                    idempotency.key,
-                )
-            ):
-                if known.request_sha256 != idempotency.request_sha256:
-                    raise IdempotencyMismatch
-                return Admitted(jobs=(job,), replayed=True)
+        if idempotency and (admitted := await self.replay(idempotency)):
+            return admitted
         (wish,) = wishes
         self.wishes.append(wish)
         job = make_job(
@@ -84,6 +97,15 @@ class FakeJobs:
         )
         self.stored[job.id] = job
         return Admitted(jobs=(job,))
+
+    async def replay(self, idempotency: Idempotency) -> Admitted | None:
+        for job in self.stored.values():
+            known = job.idempotency
+            if known and (known.scope, known.key) == (idempotency.scope, idempotency.key):
+                if known.request_sha256 != idempotency.request_sha256:
+                    raise IdempotencyMismatch
+                return Admitted(jobs=(job,), replayed=True)
+        return None
 
     async def cancel(self, job: Job, reason: str) -> None:
         self.cancelled.append(job.id)
@@ -157,6 +179,7 @@ class Parts:
 
     def __init__(self, **api: object) -> None:
         self.keys = FakeKeys()
+        self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
         self.store = FakeObjectStore()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
@@ -174,6 +197,7 @@ class Parts:
                 {
                     "settings": self.settings,
                     "keys": self.keys,
+                    "rate_limits": self.rate_limits,
                     "admission": self.jobs,
                     "read_model": self.jobs,
                     "object_store": self.store,
