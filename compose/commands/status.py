@@ -1,10 +1,15 @@
 """Which processes run in this home, with their pids and restarts."""
 
+from collections.abc import Mapping
+
 import typer
 from rich.table import Table
 
 from compose.console import Json, out, print_json
 from compose.embedded import status as board
+from compose.embedded.apps import metrics_port
+from compose.embedded.ports import HOST
+from compose.embedded.state import load
 from compose.embedded.status import StackStatus
 from compose.running import home
 from schemas.common import Value
@@ -14,6 +19,7 @@ class ProcessLine(Value):
     name: str
     pid: int | None
     restarts: int
+    metrics: str | None = None  #: where its `/metrics` is
 
 
 class StatusLine(Value):
@@ -37,8 +43,18 @@ def status(json: Json = False) -> None:
 def _line(written: StackStatus | None) -> StatusLine:
     if written is None:
         return StatusLine(ready=False, processes=())
-    lines = tuple(ProcessLine(**process.model_dump()) for process in written.processes)
+    known = load(home())
+    ports = known.ports if known else {}
+    lines = tuple(
+        ProcessLine(**process.model_dump(), metrics=_metrics(process.name, ports))
+        for process in written.processes
+    )
     return StatusLine(ready=written.ready, processes=lines)
+
+
+def _metrics(process: str, ports: Mapping[str, int]) -> str | None:
+    name = process if process.startswith("api") else metrics_port(process)
+    return f"http://{HOST}:{ports[name]}/metrics" if name in ports else None
 
 
 def _print_table(written: StackStatus) -> None:

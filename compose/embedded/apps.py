@@ -14,12 +14,15 @@ GRACE_SECONDS = 5.0
 
 
 class Worker:
-    """A process without a port; its module is its command."""
+    """A process whose only port is that of its metrics; its module is its command."""
 
-    def __init__(self, name: str, module: str, settings: Settings, stop_seconds: float) -> None:
+    def __init__(
+        self, name: str, module: str, settings: Settings, port: int | None, stop_seconds: float
+    ) -> None:
         self.name = name
         self.stop_seconds = stop_seconds
-        self.command = python(settings, "-m", module)
+        served = settings.metrics.model_copy(update={"port": port})
+        self.command = python(settings.model_copy(update={"metrics": served}), "-m", module)
         self._started_at = monotonic()
 
     def prepare(self) -> None:
@@ -59,6 +62,11 @@ def python(settings: Settings, *arguments: str) -> Command:
     return Command(
         arguments=(sys.executable, "-P", *arguments), environment=environment(settings), folder=ROOT
     )
+
+
+def metrics_port(name: str) -> str:
+    """Under which name a home keeps the port of that worker's metrics."""
+    return f"{name}-metrics"
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from compose.embedded import kafka, mongod, ports, s3
-from compose.embedded.apps import Api, Worker, numbered, python
+from compose.embedded.apps import Api, Worker, metrics_port, numbered, python
 from compose.embedded.jars import Jar, read_lock
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.parts import Part
@@ -14,6 +14,8 @@ from compose.embedded.wiring import has_own_kafka, has_own_mongod, has_own_s3, u
 from compose.errors import CommandFailed, UsageFailed
 from schemas.common import Value
 from services.settings import Settings
+
+GENERATOR = "workers.generator"
 
 
 class Layout(Value):
@@ -50,6 +52,7 @@ def _port_names(settings: Settings, brokers: int, layout: Layout) -> tuple[str, 
     nodes = range(1, brokers + 1) if has_own_kafka(settings) else range(0)
     return (
         *numbered("api", layout.api),
+        *(metrics_port(name) for name, _ in _workers(layout)),
         *(kafka.node_name(number) for number in nodes),
         *(kafka.controller_name(number) for number in nodes),
         *([mongod.NAME] if has_own_mongod(settings) else []),
@@ -107,10 +110,26 @@ def parts(settings: Settings, state: State, home: Path) -> Iterable[Part]:
 
 def apps(wired: Settings, state: State, layout: Layout) -> tuple[Part, ...]:
     drain = wired.generator.drain.total_seconds() + 5
-    generators = numbered("generator", layout.generators)
     return (
         *(Api(name, wired, state.ports[name]) for name in numbered("api", layout.api)),
-        *(Worker(name, "workers.generator", wired, drain) for name in generators),
-        Worker("projector", "workers.projector", wired, 5),
-        Worker("outbox", "workers.outbox", wired, 5),
+        *(
+            Worker(
+                name,
+                module,
+                wired,
+                state.ports.get(metrics_port(name)),
+                drain if module == GENERATOR else 5,
+            )
+            for name, module in _workers(layout)
+        ),
+    )
+
+
+def _workers(layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Names and their modules."""
+    generators = numbered("generator", layout.generators) if layout.generators else ()
+    return (
+        *((name, GENERATOR) for name in generators),
+        ("projector", "workers.projector"),
+        ("outbox", "workers.outbox"),
     )

@@ -74,6 +74,7 @@ def _engine(engine: EngineSettings) -> EngineSettings:
 def environment(settings: Settings) -> dict[str, str]:
     """`settings` as the variables that make them again; what isn't here is inherited."""
     secret_key = settings.s3.aws_secret_access_key
+    port = settings.metrics.port
     return {
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
@@ -86,6 +87,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DARKROOM_S3__AWS_ACCESS_KEY_ID": settings.s3.aws_access_key_id or "",
         "DARKROOM_S3__AWS_SECRET_ACCESS_KEY": secret_key.get_secret_value() if secret_key else "",
         "DARKROOM_ENGINE__MODELS": str(settings.engine.models),
+        **({} if port is None else {"DARKROOM_METRICS__PORT": str(port)}),
     }
 
 
