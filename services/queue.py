@@ -116,7 +116,7 @@ class Queue:
         fence = {**lease.mine, "state": RowState.LEASED}
         if not isinstance(event, GenerationCompleted):
             return await self._decide(fence, event)
-        only_winners = lease.row.attempt == 1  # nobody else has uploaded anything
+        only_winners = not lease.row.uploads  # before this lease; a release counts no attempt
         return await self._decide({**fence, "cancel": False}, event, no_losers=only_winners)
 
     async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> bool:

@@ -381,6 +381,31 @@ def test_the_story_of_a_failure_fits_in_its_event() -> None:
     assert len(event.encode()) < 10_000
 
 
+async def test_uploads_of_an_earlier_lease_are_not_forgotten(mongo: Mongo, queue: Queue) -> None:
+    """A worker that was told to end in the middle of its uploads counts no attempt."""
+    row = make_row()
+    await queue.enqueue([row])
+    before = await claimed(queue)
+    assert await queue.note_uploads(before, ["generated/loser.png"])
+    await queue.release(before)
+    again = await claimed(queue)
+    assert await queue.note_uploads(again, ["generated/winner.png"])
+
+    assert await queue.commit(again, completed(again.row))
+
+    assert "generated/loser.png" in (await stored(mongo, row.id)).uploads
+
+
+async def test_a_run_without_losers_leaves_nothing_to_be_swept(mongo: Mongo, queue: Queue) -> None:
+    await queue.enqueue([make_row()])
+    lease = await claimed(queue)
+    await queue.note_uploads(lease, ["generated/winner.png"])
+
+    await queue.commit(lease, completed(lease.row))
+
+    assert (await stored(mongo, lease.row.id)).uploads == ()
+
+
 # expired leases
 
 
