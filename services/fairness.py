@@ -7,7 +7,7 @@ are megapixel-steps; a project of weight 2 gets twice as many of them a second a
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -17,7 +17,10 @@ from schemas.common import ProjectId, Value
 from schemas.jobs import GenerationSpec
 from schemas.queue import QueueRow, RowState
 from services.engine.catalogue import Catalogue
+from services.errors import UnknownModel
 from services.mongo import Mongo
+
+UNKNOWN_STEPS: Final = 20
 
 
 class Share(Value):
@@ -82,9 +85,14 @@ class Fairness:
 
     def cost(self, spec: GenerationSpec) -> float:
         """Megapixel-steps, the same on every machine."""
-        model = self._catalogue.find(spec.model)
-        steps = spec.num_inference_steps or model.tiers[spec.tier].num_inference_steps
+        steps = spec.num_inference_steps or self._steps(spec)
         return steps * spec.num_images * spec.width * spec.height / 1e6
+
+    def _steps(self, spec: GenerationSpec) -> int:
+        try:
+            return self._catalogue.find(spec.model).tiers[spec.tier].num_inference_steps
+        except UnknownModel:  # taken out of the catalogue since: the engine will say so
+            return UNKNOWN_STEPS
 
     async def _known(self, rows: Sequence[QueueRow]) -> set[UUID]:
         """A command that is read again does not move its project back."""

@@ -162,6 +162,26 @@ async def test_our_own_command_becomes_a_row_and_an_accepted_event(
     assert "red circle" not in json.dumps(accepted)
 
 
+async def test_a_job_whose_model_has_gone_since_its_admission_delays_nobody(
+    door: Door, migrated: Settings, publisher: Publisher, commands: TopicTail
+) -> None:
+    """The API's catalogue had it, this generator's has not."""
+    (model, *_) = (model for model in CATALOGUE.models if model.id == "tiny")
+    gone = model.model_copy(update={"id": "gone", "aliases": ()})
+    wider = CATALOGUE.model_copy(update={"models": (*CATALOGUE.models, gone)})
+    api = Admission(door.mongo, publisher, SIGNER, wider)
+    spec = GenerationSpec(**PICTURE)
+    wishes = [spec.model_copy(update={"model": name}) for name in ("gone", "tiny")]
+    jobs = [
+        (await api.submit("demo", [Wish(spec=wish, dialect=Dialect.BLOG)])).jobs[0]
+        for wish in wishes
+    ]
+
+    await door.intake.take_in(await delivered(commands, 2))
+
+    assert all([await door.row(job.run) is not None for job in jobs])
+
+
 async def test_another_services_command_becomes_a_job_that_can_be_polled(
     door: Door, commands: TopicTail, events: TopicTail, producer: Any
 ) -> None:
