@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -88,10 +88,13 @@ class Fulfilment:
             if row.cancel:
                 raise Stopped
             async with self._started(lease):
-                pictures = await self._generate(hold)
+                async with self._named(lease) as images:
+                    made = await self._generate(hold)
                 generated.set()
-                stored = await self._store_all(hold, pictures)
-            await self._succeed(lease, pictures, stored)
+                if hold.lost:  # the process slept: another worker may be at it
+                    raise Stopped
+                stored = await self._store_all(images, made)
+            await self._succeed(lease, made, stored)
         except PermanentError as error:
             await self._commit(lease, run_events.failed(row, error.code, error.message))
         except Stopped:
@@ -112,6 +115,22 @@ class Fulfilment:
             await asyncio.wait({telling}, timeout=STARTED_WITHIN)
         finally:
             telling.cancel()
+
+    @asynccontextmanager
+    async def _named(self, lease: Lease) -> AsyncIterator[list[UUID]]:
+        """The pictures' ids are on the row before any upload, written while they are made."""
+        assert lease.row.spec is not None, "an undecided row has its spec"
+        images = [uuid4() for _ in range(lease.row.spec.num_images)]
+        keys = [_key(image) for image in images]
+        noting = asyncio.create_task(
+            waited_out(lambda: self._queue.note_uploads(lease, keys), "queue")
+        )
+        try:
+            yield images
+            if not await noting:
+                raise Stopped
+        finally:
+            noting.cancel()
 
     async def _generate(self, hold: Hold) -> Generated:
         row = hold.lease.row
@@ -140,26 +159,22 @@ class Fulfilment:
             except BROKER_OUTAGES:
                 continue  # the next one tells more
 
-    async def _store_all(self, hold: Hold, generated: Generated) -> list[Picture]:
-        """Keys go on the row before the upload, so that nothing is left that nobody knows."""
+    async def _store_all(self, images: list[UUID], generated: Generated) -> list[Picture]:
         pictures = [
             Picture(
-                image_id=(image := uuid4()),
-                relative_path=f"generated/{image}.png",
+                image_id=image,
+                relative_path=_key(image),
                 sha256=made.sha256,
                 width=made.width,
                 height=made.height,
                 bytes=len(made.png),
                 seed=made.seed,
             )
-            for made in generated.pictures
+            for image, made in zip(images, generated.pictures, strict=True)
         ]
-        keys = [picture.relative_path for picture in pictures]
-        if not await waited_out(lambda: self._queue.note_uploads(hold.lease, keys), "queue"):
-            raise Stopped
         puts = [
-            partial(self._store.put, key, made.png, "image/png", made.sha256)
-            for key, made in zip(keys, generated.pictures, strict=True)
+            partial(self._store.put, _key(image), made.png, "image/png", made.sha256)
+            for image, made in zip(images, generated.pictures, strict=True)
         ]
         with metrics.STAGE_SECONDS.labels(Stage.UPLOADING).time():
             await asyncio.gather(*(waited_out(put, "s3") for put in puts))
@@ -203,6 +218,10 @@ class Fulfilment:
 
     async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
         await self._publisher.publish(topic, key, event.encode())
+
+
+def _key(image: UUID) -> str:
+    return f"generated/{image}.png"
 
 
 class _Latest:

@@ -45,10 +45,13 @@ class Queue:
             inserts.append(
                 UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)
             )
-        await self._drop_foreign_cancels(rows)
-        await self._rows.bulk_write(inserts, ordered=False)
-        await self._settle({job for row in rows for job in row.after})
-        return await self._overtaken(rows)
+        written = await self._rows.bulk_write(inserts, ordered=False)
+        there_before = written.upserted_count < len(rows)
+        if there_before and await self._drop_foreign_cancels(rows):
+            await self._rows.bulk_write(inserts, ordered=False)
+        if awaited := {job for row in rows for job in row.after}:
+            await self._settle(awaited)
+        return await self._overtaken(rows) if there_before else []
 
     async def claim(self, full: Sequence[str] = ()) -> Lease | None:
         """Take the most urgent run; its attempt rises now, so that a crash counts.
@@ -261,7 +264,7 @@ class Queue:
             for stub in stubs
         ]
 
-    async def _drop_foreign_cancels(self, rows: Sequence[QueueRow]) -> None:
+    async def _drop_foreign_cancels(self, rows: Sequence[QueueRow]) -> bool:
         """Ids of the second door can be guessed: nobody cancels another project's run ahead."""
         foreign = [
             {
@@ -271,7 +274,8 @@ class Queue:
             }
             for row in rows
         ]
-        await self._rows.delete_many({"$or": foreign})
+        dropped = await self._rows.delete_many({"$or": foreign})
+        return dropped.deleted_count > 0
 
     async def _decide(
         self, fence: Document, event: TerminalEvent, *, no_losers: bool = False

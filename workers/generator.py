@@ -67,7 +67,7 @@ router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
     GENERATION_COMMANDS.name,
     group_id=GROUP,
     batch=True,
-    batch_timeout_ms=20,
+    batch_timeout_ms=5,  # FastStream sleeps as long again after an empty poll
     max_records=200,
     auto_offset_reset="earliest",
     partition_assignment_strategy=(RoundRobinPartitionAssignor,),
