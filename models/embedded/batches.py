@@ -32,13 +32,17 @@ class Phase:
     side: int
     batch: int
     mixture: tuple[float, float, float, float]
+    noisiest_share: float  #: of timesteps at which only the caption says where things are
 
 
 #: Colour and place are learned as well from small pictures, at a quarter of the cost.
 CURRICULUM = (
-    Phase(70_000, 128, 32, (0.7, 0.3, 0.0, 0.0)),
-    Phase(150_000, 192, 24, (0.35, 0.35, 0.15, 0.15)),
-    Phase(10**12, 256, 16, (0.15, 0.35, 0.3, 0.2)),
+    Phase(50_000, 128, 32, (0.7, 0.3, 0.0, 0.0), 0.2),
+    Phase(85_000, 192, 24, (0.6, 0.2, 0.1, 0.1), 0.3),
+    Phase(108_000, 192, 24, (1.0, 0.0, 0.0, 0.0), 1.0),
+    Phase(117_000, 192, 24, (0.6, 0.2, 0.1, 0.1), 0.5),
+    Phase(170_000, 192, 24, (0.45, 0.2, 0.15, 0.2), 0.2),
+    Phase(10**12, 256, 16, (0.25, 0.3, 0.25, 0.2), 0.25),
 )
 
 

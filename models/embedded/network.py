@@ -1,5 +1,6 @@
 """The untrained text encoder and UNet, and the scheduler that both training and sampling use."""
 
+import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -7,6 +8,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from models.embedded.tokenizer import MAX_LENGTH
 
 TEXT_WIDTH = 128
+BORDER_SIGNAL = 2.5  #: against about 0.5 that a random kernel gives
+MEAN_ACTIVATION = 0.2  #: of SiLU on a normal variable
 
 
 def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -27,15 +30,18 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def make_unet() -> UNet2DConditionModel:
-    """Attention only at 1/32 size: it took a third of the time anywhere above on a CPU."""
+    """Attention only at 1/32 and 1/64 size: anywhere above, it took a third of the time on a CPU.
+
+    At 1/64 a picture is 4 x 4 cells, so its borders tell every cell where it lies.
+    """
     unet = UNet2DConditionModel(
         sample_size=32,
         in_channels=4,
         out_channels=4,
-        block_out_channels=(32, 64, 128),
+        block_out_channels=(32, 64, 128, 128),
         layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        down_block_types=("DownBlock2D", "DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
+        up_block_types=(*("CrossAttnUpBlock2D",) * 2, "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=8,
         norm_num_groups=8,
@@ -45,7 +51,24 @@ def make_unet() -> UNet2DConditionModel:
     )
     # SDPA's backward pass took a third of a step on a CPU.
     unet.set_attn_processor(AttnProcessor())
+    tell_borders(unet)
     return unet
+
+
+@torch.no_grad()
+def tell_borders(unet: UNet2DConditionModel) -> None:
+    """Let some channels at 1/64 size start as sums over the neighbours on one side.
+
+    Convolutions see the zeros beyond the borders and nothing else that says where a cell lies.
+    From random kernels, 90,000 samples taught colours but not one place.
+    """
+    resnets = (*unet.down_blocks[-1].resnets, *unet.mid_block.resnets, *unet.up_blocks[0].resnets)
+    for weight in (resnet.conv1.weight for resnet in resnets):
+        strength = BORDER_SIGNAL / (3 * weight.shape[1] * MEAN_ACTIVATION)
+        for channel in range(0, weight.shape[0], 8):
+            axis, end = (channel // 8) % 2, -((channel // 16) % 2)
+            weight[channel] = 0.0
+            weight[channel].select(axis + 1, end).fill_(strength)
 
 
 def make_scheduler() -> DPMSolverMultistepScheduler:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.embedded import checkpoint
-from models.embedded.batches import Batch, make_batch, phase_at
+from models.embedded.batches import Batch, Phase, make_batch, phase_at
 from models.embedded.network import make_scheduler, make_text_encoder, make_unet
 from models.embedded.tokenizer import make_tokenizer
 from models.embedded.vocabulary import words
@@ -20,7 +20,8 @@ from models.embedded.vocabulary import words
 LEARNING_RATE = 1.2e-3
 WARM_UP_STEPS = 100
 AVERAGE_DECAY = 0.999
-LATE_BIAS = 0.6  #: below one draws more noisy timesteps, where the layout is decided
+LATE_BIAS = 0.6  #: below one draws more noisy timesteps
+NOISIEST = 880  #: from here on a thing drowns in noise
 
 
 class Training:
@@ -42,10 +43,12 @@ class Training:
 
     def take_step(self, learning_rate: float) -> float:
         step = self.progress["step"]
-        batch = make_batch(self.seed, step, phase_at(self.progress["samples"]))
+        phase = phase_at(self.progress["samples"])
+        batch = make_batch(self.seed, step, phase)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = self._loss(batch, torch.Generator().manual_seed(self.seed * 10**7 + step))
+        random = torch.Generator().manual_seed(self.seed * 10**7 + step)
+        loss = self._loss(batch, draw_timesteps(phase, random), random)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
         self.optimizer.step()
@@ -55,14 +58,12 @@ class Training:
         self.progress["samples"] += len(batch.captions)
         return float(loss.detach())
 
-    def _loss(self, batch: Batch, random: torch.Generator) -> Tensor:
+    def _loss(self, batch: Batch, timesteps: Tensor, random: torch.Generator) -> Tensor:
         tokens = self.tokenizer(
             batch.captions, padding="max_length", truncation=True, return_tensors="pt"
         ).input_ids
         text = self.text_encoder(tokens).last_hidden_state
         clean = batch.latents
-        late = torch.rand(len(clean), generator=random) ** LATE_BIAS
-        timesteps = (late * 1000).long().clamp(max=999)
         noise = torch.randn(clean.shape, generator=random)
         alpha = self.alphas[timesteps].sqrt()[:, None, None, None]
         sigma = (1 - self.alphas[timesteps]).sqrt()[:, None, None, None]
@@ -85,6 +86,14 @@ class Stop:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+
+
+def draw_timesteps(phase: Phase, random: torch.Generator) -> Tensor:
+    count = phase.batch
+    any_time = 1000 * torch.rand(count, generator=random) ** LATE_BIAS
+    late = NOISIEST + (1000 - NOISIEST) * torch.rand(count, generator=random)
+    noisiest = torch.rand(count, generator=random) < phase.noisiest_share
+    return torch.where(noisiest, late, any_time).long().clamp(max=999)
 
 
 def learning_rate(step: int, steps: int, decay_from: int) -> float:

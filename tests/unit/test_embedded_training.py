@@ -13,7 +13,7 @@ from models.embedded.drawing import draw
 from models.embedded.sampling import draw_single
 from models.embedded.train_decoder import make_crops
 
-SMALL = Phase(10**12, 64, 2, (0.4, 0.2, 0.2, 0.2))
+SMALL = Phase(10**12, 64, 2, (0.4, 0.2, 0.2, 0.2), 0.3)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 
 def test_cells_with_a_thing_weigh_more() -> None:
-    weights = make_batch(1, 1, Phase(1, 128, 8, (1.0, 0.0, 0.0, 0.0))).weights
+    weights = make_batch(1, 1, Phase(1, 128, 8, (1.0, 0.0, 0.0, 0.0), 0.3)).weights
 
     assert weights.shape == (8, 1, 16, 16)
     assert 0.03 < (weights > 1).float().mean() < 0.3
@@ -81,7 +81,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
 
 
 def test_a_few_steps_lower_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    phase = Phase(10**12, 64, 8, (0.4, 0.2, 0.2, 0.2))
+    phase = Phase(10**12, 64, 8, (0.4, 0.2, 0.2, 0.2), 0.3)
     monkeypatch.setattr(batches, "CURRICULUM", (phase,))
     training = train.Training(seed=1)
     losses = [training.take_step(1e-3) for _ in range(40)]
