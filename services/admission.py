@@ -1,7 +1,7 @@
 """A wish becomes jobs: validated, inserted before anything is published, then handed to Kafka."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Final
@@ -92,6 +92,8 @@ class Admission:
         is promised.
         """
         jobs = [self.admit(project, wish, uuid_utils.compat.uuid7()) for wish in wishes]
+        if len(jobs) > 1 and jobs[0].batch_id is None:  # what finds them together again
+            jobs = [job.model_copy(update={"batch_id": jobs[0].id}) for job in jobs]
         if idempotency is not None:
             jobs[0] = jobs[0].model_copy(update={"idempotency": idempotency})
         command = command_of(jobs).encode()
@@ -121,6 +123,11 @@ class Admission:
             )
             if inserted.upserted_id is not None:
                 metrics.accepted([job])
+
+    async def unknown(self, project: str, jobs: Collection[UUID]) -> set[UUID]:
+        """Which of `jobs` the project does not have."""
+        wanted = {"_id": {"$in": list(jobs)}, "project": project}
+        return set(jobs) - {job["_id"] async for job in self._mongo.jobs.find(wanted, {"_id": 1})}
 
     async def publish(self, jobs: Sequence[Job]) -> None:
         """Publish the jobs' command; what the broker does not take now, the outbox sends."""

@@ -1,9 +1,11 @@
 """The next run for this worker: the most urgent one of a project that may have another lease."""
 
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from services.fairness import Fairness
+from services.mongo import OUTAGES
 from services.queue import Lease, Queue
 
 CAPS_FOR: Final = 1.0  #: seconds that the list of caps is good for
@@ -25,11 +27,16 @@ class Claims:
         lease = await self._queue.claim(full)
         if lease is None:
             return None
-        project = lease.row.project
-        if project in self._caps and await self._leases(project) > self._caps[project]:
-            await self._queue.release(lease)  # two workers took the last place at once
+        if lease.row.project in self._caps and await self._over(lease.row.project):
+            await self._queue.release(lease)
             return None
         return lease
+
+    async def _over(self, project: str) -> bool:
+        """Two workers took the last place at once; in an outage one too many does no harm."""
+        with suppress(*OUTAGES):
+            return await self._leases(project) > self._caps[project]
+        return False
 
     async def _leases(self, project: str) -> int:
         return await self._fairness.leases(project)

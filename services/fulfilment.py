@@ -212,7 +212,8 @@ class Fulfilment:
             await waited_out(lambda: self._queue.release(hold.lease), "queue")
 
     async def _stopped_by_cancel(self, lease: Lease) -> None:
-        event = run_events.cancelled(lease.row, "cancelled by the caller")
+        reasons = await waited_out(lambda: self._queue.cancelled([lease]), "queue")
+        event = run_events.cancelled(lease.row, reasons.get(lease.row.id, ""))
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
             log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
 

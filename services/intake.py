@@ -93,12 +93,23 @@ class Intake:
             return [_own_job(command, requested) for requested in command.data.jobs]
         try:
             jobs = [self._second_door(command, at) for at in range(len(command.data.jobs))]
+            await self._check_awaited(command.projectid, jobs)
         except InvalidRequest as error:
             reason = AdmissionError(pointer=error.pointer, code=error.code, detail=error.message)
             await self._reject(command, (reason,))
             return []
         await waited_out(lambda: self._admission.insert_missing(jobs), "mongo")
         return jobs
+
+    async def _check_awaited(self, project: str, jobs: Sequence[Job]) -> None:
+        """A run that waits for a job that never was would wait for ever."""
+        awaited = {job for each in jobs for job in each.after} - {job.id for job in jobs}
+        if not awaited:
+            return
+        unknown = await waited_out(lambda: self._admission.unknown(project, awaited), "mongo")
+        for index, job in enumerate(jobs):
+            if unknown & set(job.after):
+                raise InvalidRequest("There is no such job", f"/data/jobs/{index}/after")
 
     def _second_door(self, command: GenerationRequested, index: int) -> Job:
         requested = command.data.jobs[index]

@@ -16,7 +16,7 @@ from services.settings import S3Settings
 CHUNK: Final = 64 * 1024  #: bytes
 
 _BROKEN = (BotoCoreError, BrokenTransfer, OSError, TimeoutError)
-_ABSENT = {"NoSuchKey", "NoSuchBucket", "404", "NotFound"}
+_ABSENT = {"NoSuchKey", "404", "NotFound"}  # a bucket that is gone is an outage: it can come back
 _OURS_ALREADY = frozenset({"BucketAlreadyOwnedByYou"})
 
 

@@ -102,10 +102,11 @@ class Queue:
             },
         )
 
-    async def cancelled(self, leases: Sequence[Lease]) -> set[UUID]:
-        """Which of the leased runs are to stop: one query for all of a worker's."""
+    async def cancelled(self, leases: Sequence[Lease]) -> dict[UUID, str]:
+        """Which of the leased runs are to stop, and why: one query for all of a worker's."""
         wanted = {"_id": {"$in": [lease.row.id for lease in leases]}, "cancel": True}
-        return {row["_id"] async for row in self._rows.find(wanted, {"_id": 1})}
+        found = self._rows.find(wanted, {"cancel_reason": 1})
+        return {row["_id"]: row.get("cancel_reason") or "" async for row in found}
 
     async def note_uploads(self, lease: Lease, keys: Sequence[str]) -> bool:
         """Write down object keys before their upload, so that a loser's are found and swept."""

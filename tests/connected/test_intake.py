@@ -334,12 +334,13 @@ async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
         "schema": strangers_command(key.project, {**PICTURE, "width": "wide"}),
         "size": strangers_command(key.project, PICTURE, {**PICTURE, "width": 68}),
         "model": strangers_command(key.project, {**PICTURE, "model": "nobody's"}),
+        "never was": strangers_command(key.project, {**PICTURE, "after": [str(uuid4())]}),
     }
     good = strangers_command(key.project, PICTURE)
     for value in (*refused.values(), good):
         await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
 
-    await door.intake.take_in(await delivered(commands, 4))
+    await door.intake.take_in(await delivered(commands, 5))
 
     jobs = {
         name: second_door_job(key.project, "/shop", json.loads(value)["id"])
@@ -357,6 +358,7 @@ async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
         "schema": ["/data/jobs/0/width"],
         "size": ["/data/jobs/1/width"],
         "model": ["/data/jobs/0/model"],
+        "never was": ["/data/jobs/0/after"],
     }
     assert await door.mongo.jobs.count_documents({"project": key.project}) == 1, "all or none"
     await letters.read()

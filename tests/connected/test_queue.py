@@ -268,7 +268,7 @@ async def test_completion_loses_against_a_cancel_that_came_first(queue: Queue) -
     await queue.request_cancel(row.id, row.job, row.project, "changed my mind")
 
     assert not await queue.commit(lease, completed(lease.row))
-    assert await queue.cancelled([lease]) == {row.id}
+    assert await queue.cancelled([lease]) == {row.id: "changed my mind"}
     assert await queue.commit(lease, run_events.cancelled(lease.row, "changed my mind"))
 
 
