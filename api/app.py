@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from api import blog, files, health, metrics, problems
+from api.documents import pages
 from api.edge import Edge
 from api.readiness import Readiness
 from api.state import State
@@ -29,7 +30,7 @@ from services.signing import Signer
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
 #: Tried in this order: the busiest first, and within a dialect literal paths before ids.
-ROUTES = (*blog.routes, *files.routes, *health.routes, *metrics.routes)
+ROUTES = (*blog.routes, *files.routes, *health.routes, *metrics.routes, *pages.routes)
 EXPOSED = (
     "ETag",
     "Idempotent-Replayed",

@@ -58,7 +58,9 @@ class Pictures:
             await _send(Response(status_code=416, headers=headers), request, send)
 
 
-routes = [Route("/static/uploads/{path:path}", Pictures(), methods=["GET"], name="pictures")]
+PICTURES: Final = Pictures()
+
+routes = [Route("/static/uploads/{path:path}", PICTURES, methods=["GET"], name="pictures")]
 
 
 def _wanted_range(request: AppRequest) -> str | None:

@@ -1,22 +1,27 @@
 """Whether the process runs, whether what it stands on answers, and the schemas that it speaks."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 import schemas
 from api import problems
 from api.replies import ModelResponse
 from api.state import AppRequest
+from schemas.common import Value
 from services.errors import NotFound
 
 SCHEMAS: Final = Path(schemas.__file__).parent / "json"
 
 
+class Health(Value):
+    status: Literal["ok"] = "ok"
+
+
 async def healthz(_request: AppRequest) -> Response:
-    return JSONResponse({"status": "ok"})
+    return ModelResponse(Health())
 
 
 async def readyz(request: AppRequest) -> Response:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from schemas.common import Value
+from schemas.wire import blog
+from schemas.wire.problems import Problem, Reason
 from services.broker import BROKER_OUTAGES
 from services.errors import DarkroomError, InvalidRequest, RateLimited, Unauthorized, Unavailable
 from services.mongo import OUTAGES
@@ -19,11 +21,6 @@ log = structlog.get_logger()
 
 RETRY_AFTER: Final = "1"  #: seconds
 SHOWN: Final = 5  #: of the reasons why a body isn't valid
-
-
-class Reason(Value):
-    pointer: str  #: JSON Pointer (RFC 6901)
-    detail: str
 
 
 class Refusal(Value):
@@ -38,9 +35,7 @@ class Refusal(Value):
 
 def answer(request: Request, error: Exception) -> Response:
     """Never a 500, never a trace: what nobody foresaw is logged here and answered with 503."""
-    refusal = refused(error)
-    shape = next((s for prefix, s in SHAPES if request.url.path.startswith(prefix)), problem)
-    return shape(refusal)
+    return shape_of(request.url.path)(refused(error))
 
 
 def refused(error: Exception) -> Refusal:
@@ -64,35 +59,45 @@ def refused(error: Exception) -> Refusal:
     return _of_ours(Unavailable())
 
 
-def problem(refusal: Refusal) -> Response:
-    """RFC 9457."""
-    errors: list[JsonValue] = [dict(reason) for reason in refusal.reasons]
-    content: dict[str, JsonValue] = {
-        "type": "about:blank",
-        "title": HTTPStatus(refusal.status_code).phrase,
-        "status": refusal.status_code,
-        "detail": refusal.message,
-        "code": refusal.code,
-    }
-    return JSONResponse(
-        content | ({"errors": errors} if errors else {}),
-        refusal.status_code,
-        refusal.headers,
-        media_type="application/problem+json",
+class Shape(NamedTuple):
+    """How a dialect says no."""
+
+    model: type[Value]
+    fill: Callable[[Refusal], Value]
+    media_type: str = "application/json"
+
+    def __call__(self, refusal: Refusal) -> Response:
+        text = self.fill(refusal).model_dump_json(exclude_none=True)
+        return Response(text, refusal.status_code, refusal.headers, self.media_type)
+
+
+def problem(refusal: Refusal) -> Problem:
+    return Problem(
+        title=HTTPStatus(refusal.status_code).phrase,
+        status=refusal.status_code,
+        detail=refusal.message,
+        code=refusal.code,
+        errors=refusal.reasons or None,
     )
 
 
-def detail(refusal: Refusal) -> Response:
-    """The blog dialect's shape."""
-    return JSONResponse({"detail": refusal.message}, refusal.status_code, refusal.headers)
+def detail(refusal: Refusal) -> blog.Refusal:
+    return blog.Refusal(detail=refusal.message)
 
 
-#: Which path begins as whose; the first that fits, `problem` for the rest.
-SHAPES: Final[tuple[tuple[str, Callable[[Refusal], Response]], ...]] = (
-    ("/api/v1/images/generate", detail),
-    ("/api/v1/images/jobs", detail),
-    ("/api/v1/images/batch", detail),
+DETAIL: Final = Shape(blog.Refusal, detail)
+PROBLEM: Final = Shape(Problem, problem, "application/problem+json")
+
+#: Which path begins as whose; the first that fits, `PROBLEM` for the rest.
+SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
+    ("/api/v1/images/generate", DETAIL),
+    ("/api/v1/images/jobs", DETAIL),
+    ("/api/v1/images/batch", DETAIL),
 )
+
+
+def shape_of(path: str) -> Shape:
+    return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), PROBLEM)
 
 
 def _of_ours(error: DarkroomError) -> Refusal:

@@ -129,6 +129,12 @@ class ImageGenerationResponse(Result):
     job_id: UUID
 
 
+class Refusal(Value):
+    """The answer to a request that is refused."""
+
+    detail: str
+
+
 def submitted(job: Job) -> ImageGenerationJobResponse:
     return ImageGenerationJobResponse(job_id=job.id, is_draft=job.is_draft)
 
