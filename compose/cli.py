@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 
+import structlog
 import typer
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ COMMANDS = (
     "projects",
     "topics",
     "events",
+    "lag",
+    "dead-letters",
     "bench",
     "test",
     "migrate",
@@ -31,6 +34,7 @@ COMMANDS = (
 
 
 def build(wanted: str) -> typer.Typer:
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     app = typer.Typer(
         name="darkroom",
         help="Prompts go in, pictures come out; what happened in between is on a log.",

@@ -82,6 +82,11 @@ class Publisher:
         self._producer: Any = None  # aiokafka has no types
         self._opening = asyncio.Lock()
 
+    @property
+    def prefix(self) -> str:
+        """What is put before every topic's name."""
+        return self._settings.topic_prefix
+
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: KafkaSettings, *, linger_ms: int = 0) -> AsyncIterator[Self]:
@@ -96,14 +101,16 @@ class Publisher:
         self, topic: Topic, key: str, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()
     ) -> None:
         """Return when the broker has acknowledged; raise one of `BROKER_OUTAGES` otherwise."""
+        typed = (("content-type", CONTENT_TYPE.encode()), *headers)
+        await self.publish_again(self.prefix + topic.name, key.encode(), value, typed)
+
+    async def publish_again(
+        self, topic: str, key: bytes | None, value: bytes, headers: tuple[tuple[str, bytes], ...]
+    ) -> None:
+        """As `publish`, of a message as it was: nothing is added, the topic has its prefix."""
         producer = await self._connected()
         try:
-            await producer.send_and_wait(
-                self._settings.topic_prefix + topic.name,
-                value=value,
-                key=key.encode(),
-                headers=[("content-type", CONTENT_TYPE.encode()), *headers],
-            )
+            await producer.send_and_wait(topic, value=value, key=key, headers=list(headers))
         except MessageSizeTooLargeError:
             raise
         except BROKER_OUTAGES:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from schemas.common import Value
@@ -79,6 +79,21 @@ class EventLog:
         while left := {place for place in left if await self._position(place) < ends[place]}:
             for record in await self._next(list(left)):
                 yield record
+
+    async def record(self, topic: Topic, partition: int, offset: int) -> LogRecord | None:
+        """The one at this place, unless it is gone or hasn't come yet."""
+        place = TopicPartition(self._prefix + topic.name, partition)
+        if place not in self._consumer.assignment():
+            return None
+        start = (await self._consumer.beginning_offsets([place]))[place]
+        end = (await self._consumer.end_offsets([place]))[place]
+        if not start <= offset < end:
+            return None
+        before = await self._position(place)
+        self._consumer.seek(place, offset)
+        found = self._record(await self._consumer.getone(place))
+        self._consumer.seek(place, before)
+        return found
 
     async def coming(self) -> AsyncIterator[LogRecord]:
         """From where `kept` has ended, or else from the present, for ever."""

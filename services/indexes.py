@@ -88,6 +88,9 @@ ALIASES: Final = (
 FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
 KEYS: Final = (IndexModel([("project", ASCENDING)]),)
 RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
+DEAD_LETTER_MARKS: Final = (  # longer than the letters themselves
+    IndexModel([("marked_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600),
+)
 OFFSETS: Final = ()
 QUARANTINE: Final = ()
 TENANTS: Final = ()
@@ -100,6 +103,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "flows": FLOWS,
     "keys": KEYS,
     "rate_limits": RATE_LIMITS,
+    "dead_letter_marks": DEAD_LETTER_MARKS,
     "offsets": OFFSETS,
     "quarantine": QUARANTINE,
     "tenants": TENANTS,

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from schemas.common import Value
 from schemas.topics import GENERATION_COMMANDS, GENERATION_EVENTS, GENERATION_PROGRESS, Topic
@@ -18,6 +19,7 @@ from services.settings import KafkaSettings
 
 GROUP: Final = "generator"  #: intake's
 PROJECTED: Final = (GENERATION_EVENTS, GENERATION_PROGRESS)
+COORDINATOR_WITHIN: Final = 10.0  #: seconds
 OLDEST_WITHIN: Final = 1.0  #: seconds to fetch the oldest unread records
 
 Places = Mapping[TopicPartition, int]  #: the offset to read next
@@ -67,9 +69,8 @@ class KafkaLag:
 
     async def intake(self) -> Lag:
         """By the offsets that the group has committed."""
-        group = self._prefix + GROUP
-        committed = await self._admin.list_consumer_group_offsets(group)
-        stored = {place: found.offset for place, found in committed.items()}
+        async with asyncio.timeout(COORDINATOR_WITHIN):
+            stored = await self._committed()
         return await self._lag("intake", (GENERATION_COMMANDS,), stored)
 
     async def projector(self, mongo: Mongo) -> Lag:
@@ -84,6 +85,15 @@ class KafkaLag:
         """How many processes are in the intake's group."""
         (response,) = await self._admin.describe_consumer_groups([self._prefix + GROUP])
         return len(response.groups[0][5])
+
+    async def _committed(self) -> Places:
+        """A new cluster makes the topic of the groups' offsets when it is first asked for it."""
+        while True:
+            try:
+                found = await self._admin.list_consumer_group_offsets(self._prefix + GROUP)
+                return {place: committed.offset for place, committed in found.items()}
+            except GroupCoordinatorNotAvailableError:
+                await asyncio.sleep(0.1)
 
     async def _lag(self, name: str, topics: Sequence[Topic], stored: Places) -> Lag:
         extent = await self._extent(topics)
