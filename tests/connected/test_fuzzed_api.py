@@ -1,0 +1,91 @@
+"""Whatever schemathesis thinks of: no answer is a 5xx, and none is missing from the document."""
+
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from api.app import ROUTES
+from api.documents.described import OPERATIONS
+from api.documents.openapi import document
+from services.accounts import CreatedKey, Keys
+from services.mongo import open_mongo
+from services.object_store import S3ObjectStore
+from services.settings import Settings
+from services.signing import Signer
+from tests.connected.api_processes import ApiProcess, api_process
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
+
+GENERATE = "/api/v1/images/generate"
+SUBMIT = f"{GENERATE}-async"
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.ignored_auth,
+    checks.unsupported_method,
+]
+STRICT = [*CHECKS, checks.negative_data_rejection]
+
+BOUNDED = settings(
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+schema = schemathesis.openapi.from_dict(document(ROUTES, OPERATIONS))
+
+
+@pytest.fixture(scope="module")
+async def key(migrated: Settings) -> CreatedKey:
+    signer = Signer(migrated.master_secret.get_secret_value())
+    async with open_mongo(migrated.mongo) as mongo:
+        return await Keys(mongo, signer).create(f"test-{uuid4()}", limit=None)
+
+
+@pytest.fixture(scope="module")
+async def api(migrated: Settings) -> AsyncIterator[ApiProcess]:
+    async with api_process(migrated) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping[str, str]:
+    """A value of each path parameter for which something is there."""
+    path, content = f"generated/{uuid4()}.png", b"picture"
+    async with S3ObjectStore.open(migrated.s3) as store:
+        await store.put(path, content, "image/png", sha256(content).hexdigest())
+    async with httpx2.AsyncClient(headers={"x-api-key": key.key}) as client:
+        submitted = await client.post(api.url + SUBMIT, json={"prompt": "a red circle"})
+    job = submitted.json()["job_id"]
+    return {"job_id": job, "path": path, "name": "generation.accepted.v1.json"}
+
+
+@schema.parametrize()
+@BOUNDED
+def test_every_answer_is_one_that_the_document_names(
+    case: Case[Any], api: ApiProcess, key: CreatedKey
+) -> None:
+    if case.operation.path == GENERATE:
+        case.headers["Prefer"] = "wait=1"  # nothing here makes pictures
+    else:
+        case.headers.pop("Prefer", None)
+    case.call_and_validate(base_url=api.url, headers={"X-API-Key": key.key}, checks=STRICT)
+
+
+@schema.include(path_regex="{").parametrize()
+@BOUNDED
+def test_so_is_every_answer_about_what_is_there(
+    case: Case[Any], api: ApiProcess, key: CreatedKey, there: Mapping[str, str]
+) -> None:
+    case.path_parameters.update({name: there[name] for name in case.path_parameters})
+    case.call_and_validate(base_url=api.url, headers={"X-API-Key": key.key}, checks=CHECKS)
