@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from schemas.common import Value
 from schemas.wire import blog
@@ -35,7 +36,10 @@ class Refusal(Value):
 
 def answer(request: Request, error: Exception) -> Response:
     """Never a 500, never a trace: what nobody foresaw is logged here and answered with 503."""
-    return shape_of(request.url.path)(refused(error))
+    refusal = refused(error)
+    if refusal.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        refusal = refusal.model_copy(update={"headers": {"Allow": _allowed(request)}})
+    return shape_of(request.url.path)(refusal)
 
 
 def refused(error: Exception) -> Refusal:
@@ -98,6 +102,14 @@ SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
 
 def shape_of(path: str) -> Shape:
     return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), PROBLEM)
+
+
+def _allowed(request: Request) -> str:
+    """Of every route with this path; Starlette names the methods of the first."""
+    path = request.url.path
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route.methods or set() for route in routes if route.path_regex.match(path)]
+    return ", ".join(sorted(set[str]().union(*found)))
 
 
 def _of_ours(error: DarkroomError) -> Refusal:

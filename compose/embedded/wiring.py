@@ -3,6 +3,7 @@
 A part whose URL was given is somebody else's; the others are embedded and get their own address.
 """
 
+import json
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -10,7 +11,14 @@ from pydantic import SecretStr
 from compose.embedded import kafka, mongod, s3
 from compose.embedded.ports import HOST
 from compose.embedded.state import State
-from services.settings import EngineSettings, KafkaSettings, MongoSettings, S3Settings, Settings
+from services.settings import (
+    ApiSettings,
+    EngineSettings,
+    KafkaSettings,
+    MongoSettings,
+    S3Settings,
+    Settings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +46,7 @@ def wire(settings: Settings, state: State) -> Settings:
             "mongo": _mongo(settings, state),
             "s3": _s3(settings, state),
             "engine": _engine(settings.engine),
+            "api": _api(settings.api),
         }
     )
 
@@ -71,6 +80,12 @@ def _engine(engine: EngineSettings) -> EngineSettings:
     return engine.model_copy(update={"models": folder / engine.models})
 
 
+def _api(api: ApiSettings) -> ApiSettings:
+    """Any page may ask the stack that its developer has started, unless it was told whose may."""
+    given = "cors_origins" in api.model_fields_set
+    return api if given else api.model_copy(update={"cors_origins": ["*"]})
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """`settings` as the variables that make them again; what isn't here is inherited."""
     secret_key = settings.s3.aws_secret_access_key
@@ -87,6 +102,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DARKROOM_S3__AWS_ACCESS_KEY_ID": settings.s3.aws_access_key_id or "",
         "DARKROOM_S3__AWS_SECRET_ACCESS_KEY": secret_key.get_secret_value() if secret_key else "",
         "DARKROOM_ENGINE__MODELS": str(settings.engine.models),
+        "DARKROOM_API__CORS_ORIGINS": json.dumps(settings.api.cors_origins),
         **({} if port is None else {"DARKROOM_METRICS__PORT": str(port)}),
     }
 

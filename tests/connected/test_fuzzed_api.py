@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
-from schemathesis.checks import not_a_server_error
+from schemathesis.checks import allow_header_conformance, not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from api.app import ROUTES
@@ -35,6 +35,7 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.ignored_auth,
     checks.unsupported_method,
+    allow_header_conformance,
 ]
 STRICT = [*CHECKS, checks.negative_data_rejection]
 

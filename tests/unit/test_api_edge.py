@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
@@ -48,6 +49,29 @@ def test_a_wrong_method_is_405_in_the_dialect_s_shape_and_names_the_right_one(
     assert response.status_code == 405
     assert response.headers["allow"] == "POST"
     assert set(response.json()) == {"detail"}
+
+
+def test_a_405_names_the_methods_of_every_route_with_that_path(client: TestClient) -> None:
+    response = client.put(f"/api/v1/images/jobs/{uuid4()}", json={})
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "DELETE, GET, HEAD"
+
+
+def test_options_without_an_origin_is_405_as_any_other_method(client: TestClient) -> None:
+    response = client.options(SUBMIT)
+
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert set(response.json()) == {"detail"}
+
+
+def test_head_answers_as_get_does(client: TestClient) -> None:
+    url = f"/api/v1/images/jobs/{uuid4()}"
+
+    head, get = client.head(url, headers=HEADERS), client.get(url, headers=HEADERS)
+
+    assert (head.status_code, get.status_code) == (404, 404)
+    assert head.headers["content-type"] == get.headers["content-type"]
 
 
 def test_a_trailing_slash_is_another_path(client: TestClient) -> None:
@@ -134,6 +158,21 @@ def test_an_allowed_origin_may_read_answers_and_refusals(parts: Parts, client: T
     assert refusal.headers["access-control-allow-origin"] == "https://blog.example"
     assert preflight.status_code == 200
     assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+
+
+def test_a_script_may_read_every_field_that_it_needs(client: TestClient) -> None:
+    response = client.get("/healthz", headers={"origin": "https://blog.example"})
+
+    exposed = set(response.headers["access-control-expose-headers"].split(", "))
+    assert exposed >= {"Location", "Retry-After", "RateLimit", "Idempotent-Replayed", "ETag"}
+
+
+def test_where_every_origin_is_allowed_none_is_sent_credentials() -> None:
+    with Parts(cors_origins=["*"]).client() as client:
+        response = client.get("/healthz", headers={"origin": "https://any.example"})
+
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in response.headers
 
 
 def test_another_origin_is_not_allowed(client: TestClient) -> None:

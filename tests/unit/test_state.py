@@ -13,7 +13,7 @@ from compose.embedded.stack import Layout, settle
 from compose.embedded.state import State
 from compose.embedded.wiring import environment, wire
 from compose.errors import CommandFailed, UsageFailed
-from services.settings import Settings
+from services.settings import ApiSettings, Settings
 
 LAYOUT = Layout()
 
@@ -135,3 +135,13 @@ def test_the_environment_makes_the_same_settings_again(
         monkeypatch.setenv(name, value)
 
     assert Settings() == wired
+
+
+def test_any_page_may_ask_a_developer_s_own_stack_unless_it_was_told_whose_may(
+    tmp_path: Path,
+) -> None:
+    own = wire(Settings(home=tmp_path), State())
+    told = wire(Settings(home=tmp_path, api=ApiSettings(cors_origins=[])), State())
+
+    assert environment(own)["DARKROOM_API__CORS_ORIGINS"] == '["*"]'
+    assert environment(told)["DARKROOM_API__CORS_ORIGINS"] == "[]"
