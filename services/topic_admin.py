@@ -38,7 +38,7 @@ class TopicAdmin:
     async def ensure(self, topics: tuple[Topic, ...]) -> None:
         """Create what is missing, grow what has too few partitions, correct settings."""
         await self._create(topics)
-        found = await self._replicas_of_partitions(topics)
+        found = await self.replicas_of_partitions(topics)
         for topic in topics:
             name, replicas = self._prefix + topic.name, found[self._prefix + topic.name]
             if len(replicas) < topic.partitions:
@@ -63,6 +63,18 @@ class TopicAdmin:
             raise for_code(error)(message)
         return {entry[0]: entry[1] for entry in entries if entry[3] == DYNAMIC_TOPIC_CONFIG}
 
+    async def replicas_of_partitions(self, topics: tuple[Topic, ...]) -> dict[str, list[int]]:
+        """How many copies each partition has, by the topic's name with its prefix."""
+        names = [self._prefix + topic.name for topic in topics]
+        described: list[dict[str, Any]] = await self._client.describe_topics(names)
+        for topic in described:
+            if topic["error_code"]:  # just created: its leaders are not elected yet
+                raise for_code(topic["error_code"])(topic["topic"])
+        return {
+            topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]]
+            for topic in described
+        }
+
     async def _create(self, topics: tuple[Topic, ...]) -> None:
         brokers = len((await self._client.describe_cluster())["brokers"])
         copies = replication(brokers)
@@ -79,17 +91,6 @@ class TopicAdmin:
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise for_code(code)(f"Could not create {name}: {details}")
             log.info("topic_created", topic=name)
-
-    async def _replicas_of_partitions(self, topics: tuple[Topic, ...]) -> dict[str, list[int]]:
-        names = [self._prefix + topic.name for topic in topics]
-        described: list[dict[str, Any]] = await self._client.describe_topics(names)
-        for topic in described:
-            if topic["error_code"]:  # just created: its leaders are not elected yet
-                raise for_code(topic["error_code"])(topic["topic"])
-        return {
-            topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]]
-            for topic in described
-        }
 
     async def _correct(self, name: str, wanted: dict[str, str]) -> None:
         current = await self.settings_of(name)

@@ -1,14 +1,16 @@
 """What this machine and this home have, one check a line, and what to do where one fails."""
 
 import asyncio
+from itertools import chain
 
 import typer
 
 from compose.checks import Check
-from compose.checks.machine import machine, ports
-from compose.checks.servers import processes, servers
+from compose.checks.machine import machine, ports, state_file
+from compose.checks.servers import api, processes, servers
 from compose.console import Json, err, out, print_json
 from compose.embedded import status
+from compose.embedded.wiring import has_own_kafka, has_own_mongod, has_own_s3
 from compose.running import home, running_settings
 from schemas.common import Value
 from services.settings import Settings
@@ -35,10 +37,16 @@ def doctor(json: Json = False) -> None:
 
 
 def _checks() -> list[Check]:
-    settings = running_settings()
-    found = list(machine(Settings(), settings))
+    if not (kept := state_file(home())).ok:
+        return [kept]  # nothing else can be known of this home
+    given, settings = Settings(), running_settings()
+    found = list(machine(given, settings))
     written = status.read(home()) if status.is_running(home()) else None
-    if written is None:
-        idle = Check(name="processes", ok=True, detail="nothing runs; `./darkroom up` starts it")
-        return [*found, ports(home()), idle]
-    return [*found, *processes(written), *asyncio.run(servers(settings))]
+    if written is not None:
+        asked = asyncio.run(servers(settings)), (asyncio.run(api(settings.port)),)
+        return [*found, *processes(written), *chain(*asked)]
+    idle = Check(name="processes", ok=True, detail="nothing runs here; `./darkroom up` starts it")
+    found += [ports(home()), idle]
+    if has_own_kafka(given) or has_own_mongod(given) or has_own_s3(given):
+        return found
+    return [*found, *asyncio.run(servers(settings))]  # a stack that others run

@@ -3,7 +3,6 @@
 import gc
 import json
 import logging
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +14,8 @@ from huggingface_hub.utils import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from services.engine.catalogue import Catalogue, DeviceClass, Model
+from services.engine.files import digest, refuse_unsafe
 from services.errors import ModelRefused
-
-#: Pickles run code when loaded, and Python files are code.
-UNSAFE = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".py"}
 
 log = structlog.get_logger()
 
@@ -97,25 +94,6 @@ def _from_pretrained(folder: Path, model: Model, dtype: torch.dtype) -> Diffusio
         )
     except (OSError, ValueError) as error:
         raise ModelRefused(f"{model.id}: {error}") from error
-
-
-def refuse_unsafe(folder: Path) -> None:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in UNSAFE:
-            raise ModelRefused(f"{file.relative_to(folder)} could run code; only safetensors load")
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over names and SHA-256s of the files that make pictures: no cards, nothing hidden."""
-    total = sha256()
-    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    for name in sorted(names, key=Path.as_posix):
-        if name.suffix != ".md" and not any(part.startswith(".") for part in name.parts):
-            with (folder / name).open("rb") as file:
-                total.update(
-                    f"{file_digest(file, 'sha256').hexdigest()}  {name.as_posix()}\n".encode()
-                )
-    return total.hexdigest()
 
 
 def device_class(device: torch.device) -> DeviceClass:
