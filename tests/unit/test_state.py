@@ -138,10 +138,10 @@ def test_the_environment_makes_the_same_settings_again(
 
 
 def test_any_page_may_ask_a_developer_s_own_stack_unless_it_was_told_whose_may(
-    tmp_path: Path,
+    settings: Settings,
 ) -> None:
-    own = wire(Settings(home=tmp_path), State())
-    told = wire(Settings(home=tmp_path, api=ApiSettings(cors_origins=[])), State())
+    settled, _ = settle(settings, LAYOUT)
+    told = settings.model_copy(update={"api": ApiSettings(cors_origins=[])})
 
-    assert environment(own)["DARKROOM_API__CORS_ORIGINS"] == '["*"]'
-    assert environment(told)["DARKROOM_API__CORS_ORIGINS"] == "[]"
+    assert environment(wire(settings, settled))["DARKROOM_API__CORS_ORIGINS"] == '["*"]'
+    assert environment(wire(told, settled))["DARKROOM_API__CORS_ORIGINS"] == "[]"
