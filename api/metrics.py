@@ -19,7 +19,7 @@ from services.metrics import REQUEST_SECONDS
 
 OTHER: Final = "other"  #: one series for all that no route knows: paths are anybody's to invent
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "origin")  #: or from a web page
 
 
 class Measured:

@@ -18,7 +18,7 @@ from schemas.events import (
 from schemas.jobs import Dialect, Job, RequestedJob
 from schemas.queue import QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS
-from services import run_events
+from services import metrics, run_events
 from services.admission import Admission, Wish
 from services.broker import Publisher
 from services.commands import CommandReader, Inadmissible, Signed
@@ -179,9 +179,11 @@ class Intake:
             subject=str(job),
             dataschema=schema_path(kind),
             projectid=command.projectid,
+            traceparent=command.traceparent,
             data=RejectedData(clientref=command.subject, errors=errors),
         )
         await self._publish(str(job), event)
+        metrics.REJECTED.inc()
         log.info("rejected", job_id=str(job), errors=[error.code for error in errors])
 
     async def _publish(self, key: str, event: CloudEvent) -> None:
