@@ -1,7 +1,7 @@
 """One job's trace and numbers, from the wish to its last event, on a real MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -33,7 +33,7 @@ class Delivered:
     """A command of our own API, as intake has it from Kafka."""
 
     value: bytes | None
-    headers: tuple[Header, ...]
+    headers: Sequence[Header]
     topic: str = "generation.commands"
     partition: int = 0
     offset: int = 0
