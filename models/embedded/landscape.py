@@ -23,27 +23,26 @@ HORIZON = 0.62  #: of the height
 def draw_landscape(scene: Scene, size: tuple[int, int], random: Random) -> Image.Image:
     image = Image.new("RGB", size, SKY[scene.time])
     pen = ImageDraw.Draw(image)
-    light_left = random.random() < 0.5
     if scene.luminary:
-        _draw_light(pen, scene, size, light_left, random)
+        _draw_light(pen, scene, size, random)
     if scene.ground == "sea":
         pen.rectangle((0, HORIZON * size[1], *size), fill=SEA[scene.time])
         if scene.boat:
             _draw_boat(pen, scene, size, random)
         return image
     _draw_hills(pen, scene, size)
-    house_left = random.random() < 0.5
     if scene.house:
-        _draw_house(pen, scene, size, 0.3 if house_left else 0.7)
+        _draw_house(pen, scene, size, 0.3 + random.uniform(-0.03, 0.03))
     if scene.tree:
-        _draw_tree(pen, size, 0.72 if house_left else 0.28)
+        _draw_tree(pen, size, 0.72 + random.uniform(-0.03, 0.03))
     return image
 
 
 def _draw_light(
-    pen: ImageDraw.ImageDraw, scene: Scene, size: tuple[int, int], left: bool, random: Random
+    pen: ImageDraw.ImageDraw, scene: Scene, size: tuple[int, int], random: Random
 ) -> None:
-    x = (0.25 if left else 0.75) * size[0]
+    """Always on the right: no caption says where, and a side left open was painted twice."""
+    x = (0.78 + random.uniform(-0.02, 0.02)) * size[0]
     y = (0.2 + random.uniform(-0.02, 0.02)) * size[1]
     radius = 0.1 * min(size)
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=LIGHT[scene.time])
