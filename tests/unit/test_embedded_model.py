@@ -25,7 +25,10 @@ from models.embedded.vocabulary import words
 
 FOLDER = Path("models/darkroom-small")
 PROMPT = "a red circle on a blue background"
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not FOLDER.exists(), reason="the trained model is not committed yet"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,8 @@ def pipeline() -> DiffusionPipeline:
 
 
 def test_every_file_has_the_hash_in_the_manifest() -> None:
-    listed = dict(
-        reversed(line.split("  ", 1)) for line in (FOLDER / MANIFEST).read_text().splitlines()
-    )
+    lines = (FOLDER / MANIFEST).read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     there = {file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*") if file.is_file()}
 
     assert there == {*listed, MANIFEST}
