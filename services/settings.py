@@ -1,13 +1,24 @@
 """Environment in -> one typed `Settings`: the only place that reads configuration."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).parents[1]  #: of the project
+
+
+def _seconds(given: object) -> object:
+    """A plain number is seconds, in a variable too: pydantic takes "2" for a broken "2 days"."""
+    with suppress(ValueError):
+        return float(given) if isinstance(given, str) else given
+    return given
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class KafkaSettings(BaseModel):
@@ -27,7 +38,7 @@ class MongoSettings(BaseModel):
 
     url: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0")
     database: str = "darkroom"
-    server_selection_timeout: timedelta = timedelta(seconds=4)
+    server_selection_timeout: Duration = timedelta(seconds=4)
     max_pool_size: int = 32
 
 
@@ -45,18 +56,18 @@ class ApiSettings(BaseModel):
     host: str = "127.0.0.1"
     cors_origins: list[str] = Field(default_factory=list)
     body_limit: int = 1024 * 1024  #: bytes of a JSON body
-    unavailable_after: timedelta = timedelta(seconds=4)  #: then 503
+    unavailable_after: Duration = timedelta(seconds=4)  #: then 503
 
 
 class GeneratorSettings(BaseModel):
-    lease: timedelta = timedelta(seconds=30)
-    renew: timedelta = timedelta(seconds=5)
-    poll: timedelta = timedelta(milliseconds=100)  #: between claims while there is no work
-    sweep: timedelta = timedelta(seconds=2)
-    ageing: timedelta = timedelta(minutes=5)  #: after which a run moves to a more urgent lane
+    lease: Duration = timedelta(seconds=30)
+    renew: Duration = timedelta(seconds=5)
+    poll: Duration = timedelta(milliseconds=100)  #: between claims while there is no work
+    sweep: Duration = timedelta(seconds=2)
+    ageing: Duration = timedelta(minutes=5)  #: after which a run moves to a more urgent lane
     max_attempts: int = 4
-    backoff: timedelta = timedelta(seconds=1)  #: before a crashed run is ready again; doubles
-    drain: timedelta = timedelta(seconds=20)  #: what SIGTERM leaves a running job before SIGKILL
+    backoff: Duration = timedelta(seconds=1)  #: before a crashed run is ready again; doubles
+    drain: Duration = timedelta(seconds=20)  #: what SIGTERM leaves a running job before SIGKILL
 
 
 class EngineSettings(BaseModel):
@@ -66,8 +77,8 @@ class EngineSettings(BaseModel):
 
 
 class OutboxSettings(BaseModel):
-    poll: timedelta = timedelta(seconds=1)
-    after: timedelta = timedelta(seconds=5)  #: an unpublished job older than this is sent again
+    poll: Duration = timedelta(seconds=1)
+    after: Duration = timedelta(seconds=5)  #: an unpublished job older than this is sent again
 
 
 class MetricsSettings(BaseModel):
