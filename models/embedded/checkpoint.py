@@ -1,13 +1,21 @@
 """Weights, their moving average and the optimizer's moments, to and from one safetensors file."""
 
+import json
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+
+#: Where an exported folder keeps each module's tensors, and how far the training had come.
+FILES = {
+    "text_encoder": "text_encoder/model.safetensors",
+    "unet": "unet/diffusion_pytorch_model.safetensors",
+}
+PROGRESS = "training.json"
 
 
 def weights_of(**modules: nn.Module) -> Weights:
@@ -51,4 +59,16 @@ def load(path: Path, weights: Weights, average: Weights,
                     "exp_avg": file.get_tensor(f"exp_avg.{name}"),
                     "exp_avg_sq": file.get_tensor(f"exp_avg_sq.{name}"),
                 }
+    return progress
+
+
+@torch.no_grad()
+def load_folder(folder: Path, weights: Weights, average: Weights) -> dict[str, int]:
+    """Fill weights and average alike from an exported folder's averaged ones."""
+    kept = {module: load_file(folder / file) for module, file in FILES.items()}
+    for name, parameter in weights.items():
+        module, _, inner = name.partition(".")
+        parameter.copy_(kept[module][inner])
+        average[name].copy_(parameter)
+    progress: dict[str, int] = json.loads((folder / PROGRESS).read_text())
     return progress

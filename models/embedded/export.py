@@ -17,6 +17,8 @@ from models.embedded.network import make_scheduler, make_text_encoder, make_unet
 from models.embedded.tokenizer import make_tokenizer
 from models.embedded.vocabulary import words
 
+Progress = dict[str, int]  #: steps taken and samples seen
+
 MANIFEST = "sha256.txt"
 #: Kept by `from_config` when another scheduler is made from ours; DDIM and DDPM clip without them.
 SCHEDULER_KEYS = {
@@ -27,8 +29,8 @@ SCHEDULER_KEYS = {
 }
 
 
-def make_pipeline(trained: Path, autoencoder: Path) -> tuple[StableDiffusionPipeline, int]:
-    """Return the pipeline with the averaged weights, and how many samples they have seen."""
+def make_pipeline(trained: Path, autoencoder: Path) -> tuple[StableDiffusionPipeline, Progress]:
+    """Return the pipeline with the averaged weights, and how far they have been trained."""
     tokenizer = make_tokenizer(words())
     text_encoder, unet, vae = make_text_encoder(tokenizer), make_unet(), make_autoencoder()
     weights = checkpoint.weights_of(text_encoder=text_encoder, unet=unet)
@@ -48,17 +50,18 @@ def make_pipeline(trained: Path, autoencoder: Path) -> tuple[StableDiffusionPipe
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    return pipeline, progress["samples"]
+    return pipeline, progress
 
 
 def export(trained: Path, autoencoder: Path, out: Path) -> None:
-    pipeline, samples = make_pipeline(trained, autoencoder)
+    pipeline, progress = make_pipeline(trained, autoencoder)
     pipeline.to(torch.float16)
     pipeline.save_pretrained(out)
     _edit(out / "scheduler" / "scheduler_config.json", SCHEDULER_KEYS, drop=())
     # AutoencoderTiny registers this key itself, and warns when it finds it in the file.
     _edit(out / "vae" / "config.json", {}, drop=("block_out_channels",))
-    write_card(out / "README.md", samples)
+    write_card(out / "README.md", progress["samples"])
+    (out / checkpoint.PROGRESS).write_text(json.dumps(progress, sort_keys=True) + "\n")
     write_manifest(out)
 
 

@@ -1,9 +1,13 @@
-"""Steps in, a checkpoint out: `python -m models.embedded.train --out DIR [--resume FILE]`."""
+"""Steps in, a checkpoint out: `python -m models.embedded.train --out DIR [--resume PATH]`.
+
+`--resume` takes a checkpoint, or a model folder such as `models/darkroom-small`.
+"""
 
 import argparse
 import json
 import signal
 import time
+from functools import partial
 from math import cos, pi
 from pathlib import Path
 from types import FrameType
@@ -19,7 +23,7 @@ from models.embedded.vocabulary import words
 
 LEARNING_RATE = 1.2e-3
 WARM_UP_STEPS = 100
-AVERAGE_DECAY = 0.999
+AVERAGE_DECAY = 0.995
 LATE_BIAS = 0.6  #: below one draws more noisy timesteps
 NOISIEST = 880  #: from here on a thing drowns in noise
 
@@ -40,6 +44,16 @@ class Training:
         )
         self.alphas = make_scheduler().alphas_cumprod
         self.progress = {"step": 0, "samples": 0}
+        self.first_step = 0  #: at which the optimizer had no moments
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, or from an exported folder's weights with no moments."""
+        if path.is_dir():
+            load = partial(checkpoint.load_folder, path)
+        else:
+            load = partial(checkpoint.load, path, optimizer=self.optimizer)
+        self.progress = load(weights=self.weights, average=self.average)
+        self.first_step = self.progress["step"] if path.is_dir() else 0
 
     def take_step(self, learning_rate: float) -> float:
         step = self.progress["step"]
@@ -96,9 +110,9 @@ def draw_timesteps(phase: Phase, random: torch.Generator) -> Tensor:
     return torch.where(noisiest, late, any_time).long().clamp(max=999)
 
 
-def learning_rate(step: int, steps: int, decay_from: int) -> float:
+def learning_rate(step: int, steps: int, decay_from: int, first_step: int = 0) -> float:
     """Warm up, hold, and fall along a cosine to a fiftieth from `decay_from` on."""
-    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    warm = min(1.0, (step - first_step + 1) / WARM_UP_STEPS)
     done = max(0.0, (step - decay_from) / max(1, steps - decay_from))
     return LEARNING_RATE * warm * (0.02 + 0.98 * (1 + cos(pi * min(1.0, done))) / 2)
 
@@ -116,9 +130,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     training = Training(arguments.seed)
     if arguments.resume:
-        training.progress = checkpoint.load(
-            arguments.resume, training.weights, training.average, training.optimizer
-        )
+        training.resume(arguments.resume)
     decay_from = arguments.decay_from or arguments.steps * 3 // 4
     run(training, arguments.steps, decay_from, arguments.out)
 
@@ -130,7 +142,8 @@ def run(training: Training, steps: int, decay_from: int, out: Path, every: int =
     stopped = Stop()
     while training.progress["step"] < steps and not stopped.asked:
         step = training.progress["step"]
-        losses.append(training.take_step(learning_rate(step, steps, decay_from)))
+        rate = learning_rate(step, steps, decay_from, training.first_step)
+        losses.append(training.take_step(rate))
         done = training.progress["step"]
         if done % every == 0 or done == steps:
             seconds, samples = time.perf_counter() - since[0], training.progress["samples"]

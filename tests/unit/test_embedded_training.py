@@ -5,11 +5,13 @@ from random import Random
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from models.embedded import batches, checkpoint, train
 from models.embedded.autoencoder import CELL, GAIN, encode, make_autoencoder
 from models.embedded.batches import Phase, make_batch, to_tensor
 from models.embedded.drawing import draw
+from models.embedded.export import export
 from models.embedded.sampling import draw_single
 from models.embedded.train_decoder import make_crops
 
@@ -80,8 +82,26 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
         assert torch.equal(unbroken.average[name], resumed.average[name]), name
 
 
+@pytest.mark.usefixtures("small_phase")
+@pytest.mark.filterwarnings("ignore")
+def test_a_training_goes_on_from_an_exported_folder(tmp_path: Path) -> None:
+    training = train.Training(seed=1)
+    training.take_step(1e-3)
+    checkpoint.save(tmp_path / "one", training.weights, training.average, None, training.progress)
+    autoencoder = {name: t.contiguous() for name, t in make_autoencoder().state_dict().items()}
+    save_file(autoencoder, tmp_path / "autoencoder")
+    export(tmp_path / "one", tmp_path / "autoencoder", tmp_path / "model")
+    resumed = train.Training(seed=2)
+    resumed.resume(tmp_path / "model")
+
+    assert resumed.progress == training.progress
+    for name, average in training.average.items():
+        assert torch.allclose(average, resumed.weights[name], atol=2e-3), name
+
+
 def test_a_few_steps_lower_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    phase = Phase(10**12, 64, 8, (0.4, 0.2, 0.2, 0.2), 0.3)
+    torch.set_num_threads(1)
+    phase = Phase(10**12, 64, 4, (0.4, 0.2, 0.2, 0.2), 0.3)
     monkeypatch.setattr(batches, "CURRICULUM", (phase,))
     training = train.Training(seed=1)
     losses = [training.take_step(1e-3) for _ in range(40)]
