@@ -93,7 +93,7 @@ class Studio:
             kinds = [kind_of(message) for message in self.events.of(str(job))]
             return kinds.count(kind) >= times
 
-        await self.events.until(there, seconds=60)
+        await self.events.until(there, seconds=200)
         return self.events.of(str(job))
 
     async def row(self, run: UUID) -> QueueRow:
@@ -190,9 +190,9 @@ async def test_two_generators_share_the_work_and_one_that_is_killed_costs_no_out
         process_of(GENERATOR, studio.settings, **HASTY) as first,
         process_of(GENERATOR, studio.settings, **HASTY),
     ):
-        await studio.events.until(lambda seen: len(outcomes(seen)) >= 5, seconds=60)
+        await studio.events.until(lambda seen: len(outcomes(seen)) >= 5, seconds=200)
         first.kill()
-        await studio.events.until(lambda seen: len(set(outcomes(seen))) == len(jobs), seconds=60)
+        await studio.events.until(lambda seen: len(set(outcomes(seen))) == len(jobs), seconds=200)
         await studio.events.read()
 
     assert len(outcomes(studio.events.seen)) == len(jobs), "one outcome each"
