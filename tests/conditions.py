@@ -9,7 +9,7 @@ T = TypeVar("T")
 PAUSE = 0.005  #: seconds between two looks
 
 
-async def until(look: Callable[[], T], seconds: float = 10) -> T:
+async def until(look: Callable[[], T], seconds: float = 40) -> T:
     """What `look` answers once that is truthy; `TimeoutError` when it never is."""
     async with asyncio.timeout(seconds):
         while not (answer := look()):  # noqa: ASYNC110 - there is no event to wait for
@@ -17,7 +17,7 @@ async def until(look: Callable[[], T], seconds: float = 10) -> T:
         return answer
 
 
-async def until_answered(look: Callable[[], Awaitable[T]], seconds: float = 10) -> T:
+async def until_answered(look: Callable[[], Awaitable[T]], seconds: float = 40) -> T:
     """As `until`, where looking takes an await."""
     async with asyncio.timeout(seconds):
         while not (answer := await look()):  # noqa: ASYNC110

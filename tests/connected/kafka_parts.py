@@ -23,7 +23,7 @@ class TopicTail:
         self._consumer = consumer
         self.seen: list[Message] = []
 
-    async def until(self, enough: Callable[[list[Message]], object], seconds: float = 20) -> None:
+    async def until(self, enough: Callable[[list[Message]], object], seconds: float = 60) -> None:
         async def look() -> bool:
             await self.read()
             return bool(enough(self.seen))

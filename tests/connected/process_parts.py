@@ -28,6 +28,6 @@ async def process_of(
         await process.wait()
 
 
-async def ended(process: asyncio.subprocess.Process, seconds: float = 15) -> int:
+async def ended(process: asyncio.subprocess.Process, seconds: float = 60) -> int:
     async with asyncio.timeout(seconds):
         return await process.wait()
