@@ -4,21 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import cast
+from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from compose.embedded import ports
 from schemas.events import COMMANDS
 from schemas.jobs import Dialect, GenerationSpec, Job
 from services.admission import Wish
 from services.broker import Publisher
 from services.dead_letters import Header
 from services.errors import EngineDied, OutOfMemory
-from services.mongo import Mongo
+from services.mongo import Mongo, open_mongo
 from services.settings import Settings
 from services.signing import HEADER
+from tests.conditions import until_answered
+from tests.connected.process_parts import process_of
 from tests.connected.queue_parts import SPEC, RememberingPublisher, own_database
 from tests.connected.test_fulfilment import World
 from tests.connected.test_intake import SIGNER, Door
@@ -159,3 +163,43 @@ async def test_a_lease_that_ran_out_is_counted_by_the_sweep(path: Path) -> None:
             await path.door.intake._outcomes.sweep()
 
     assert sample("queue_lease_expiries_total") == before + 1
+
+
+async def test_a_worker_serves_its_numbers_and_lives_where_their_port_is_taken(
+    migrated: Settings,
+) -> None:
+    port = ports.draw(avoid=set())
+    database = migrated.mongo.model_copy(update={"database": f"test_{uuid4().hex}"})
+    own = migrated.model_copy(update={"mongo": database})
+
+    async def told() -> bool:
+        return b"darkroom_consumer_lag_records{" in await _numbers(port)
+
+    given = {"DARKROOM_METRICS__PORT": str(port)}
+    async with process_of("workers.outbox", own, **given):
+        await until_answered(told, 30)
+        async with process_of("workers.projector", own, **given) as second:
+            await _until_it_stands(second, own)
+
+
+async def _numbers(port: int) -> bytes:
+    """Nothing while nobody listens."""
+    try:
+        reader, writer = await asyncio.open_connection(ports.HOST, port)
+    except OSError:
+        return b""
+    writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def _until_it_stands(process: asyncio.subprocess.Process, settings: Settings) -> None:
+    """It has stored offsets, which it does after it has tried to listen."""
+    async with open_mongo(settings.mongo) as mongo:
+
+        async def stored() -> bool:
+            assert process.returncode is None
+            return await mongo.offsets.count_documents({}) > 0
+
+        await until_answered(stored, 30)
