@@ -38,7 +38,7 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
 def faststream_broker(settings: KafkaSettings) -> KafkaBroker:
     """What FastStream's subscribers hang on; topics are the migration's, never made here."""
     return KafkaBroker(
-        settings.bootstrap_servers,
+        settings.bootstrap_servers.split(","),  # FastStream takes a string for one server
         security=_security(settings),
         allow_auto_create_topics=False,
         metadata_max_age_ms=30_000,

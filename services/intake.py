@@ -102,7 +102,11 @@ class Intake:
         return jobs
 
     async def _check_awaited(self, project: str, jobs: Sequence[Job]) -> None:
-        """A run that waits for a job that never was would wait for ever."""
+        """A run that waits for a job that never was, or for itself, would wait for ever."""
+        for index, job in enumerate(jobs):
+            if {later.id for later in jobs[index:]} & set(job.after):
+                message = "A job waits only for jobs that come before it"
+                raise InvalidRequest(message, f"/data/jobs/{index}/after")
         awaited = {job for each in jobs for job in each.after} - {job.id for job in jobs}
         if not awaited:
             return

@@ -130,6 +130,13 @@ async def send(producer: Any, value: bytes | None, *headers: tuple[str, bytes]) 
     )
 
 
+def waiting_for_itself(project: str) -> bytes:
+    command = json.loads(strangers_command(project, PICTURE))
+    job = second_door_job(project, command["source"], command["id"])
+    command["data"]["jobs"][0]["after"] = [str(job)]
+    return json.dumps(command).encode()
+
+
 def contents(messages: list[Message]) -> list[dict[str, Any]]:
     return [json.loads(message.value or b"") for message in messages]
 
@@ -335,12 +342,13 @@ async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
         "size": strangers_command(key.project, PICTURE, {**PICTURE, "width": 68}),
         "model": strangers_command(key.project, {**PICTURE, "model": "nobody's"}),
         "never was": strangers_command(key.project, {**PICTURE, "after": [str(uuid4())]}),
+        "itself": waiting_for_itself(key.project),
     }
     good = strangers_command(key.project, PICTURE)
     for value in (*refused.values(), good):
         await send(producer, value, strangers_signature(value, key.id, key.signing_secret))
 
-    await door.intake.take_in(await delivered(commands, 5))
+    await door.intake.take_in(await delivered(commands, 6))
 
     jobs = {
         name: second_door_job(key.project, "/shop", json.loads(value)["id"])
@@ -359,6 +367,7 @@ async def test_what_is_signed_but_not_admissible_is_rejected_with_its_reasons(
         "size": ["/data/jobs/1/width"],
         "model": ["/data/jobs/0/model"],
         "never was": ["/data/jobs/0/after"],
+        "itself": ["/data/jobs/0/after"],
     }
     assert await door.mongo.jobs.count_documents({"project": key.project}) == 1, "all or none"
     await letters.read()
