@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
 
@@ -26,6 +27,7 @@ SMALL = (
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
 )
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}  #: else it opens no file whose name is not ASCII
 BASE_ARCHIVE = Path(JAVA_HOME) / "lib" / "server" / "classes.jsa"
 
 
@@ -40,6 +42,19 @@ def command(
     )
     heap = ("-Xms32m", f"-Xmx{heap_megabytes}m")  # the default starts at 1/64 of all memory
     return (str(JAVA), *SMALL, *heap, *sharing, *options, "-cp", classpath, main)
+
+
+def properties(values: Mapping[str, object]) -> str:
+    """The text of a `.properties` file, which Java reads as Latin-1 with backslash escapes."""
+    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in values.items())
+
+
+def _escaped(value: str) -> str:
+    """Java's \\u escapes are UTF-16's; a space would be lost in front."""
+    text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    text = f"\\{text}" if text.startswith(" ") else text
+    units = memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H")
+    return "".join(chr(unit) if unit < 0x80 else f"\\u{unit:04x}" for unit in units)
 
 
 def prepare_archive(archive: Path, cache: Path) -> None:

@@ -1,5 +1,6 @@
 """State in -> one KRaft node of Kafka: its properties, its format, its command, its readiness."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -56,14 +57,14 @@ class KafkaNode:
         heap = 384 if self._state.brokers == 1 else 256
         return Command(
             arguments=(*self._java("kafka.Kafka", heap), str(self._properties)),
+            environment=java.ENVIRONMENT,
             folder=self._folder,
         )
 
     def prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         java.prepare_archive(self.archive, self._cache)
-        lines = (f"{key}={value}" for key, value in self.properties().items())
-        write_atomically(self._properties, "\n".join(lines) + "\n")
+        write_atomically(self._properties, java.properties(self.properties()))
         if not (self._folder / "data" / "meta.properties").exists():
             self._format()
 
@@ -102,7 +103,7 @@ class KafkaNode:
             "listeners": f"{broker},{controller}",
             "advertised.listeners": broker,
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": self._folder / "data",
+            "log.dirs": "data",  # where it runs: a comma in the whole path would part it in two
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,
             "min.insync.replicas": in_sync,
@@ -127,7 +128,14 @@ class KafkaNode:
     def _format(self) -> None:
         tool = self._java("kafka.tools.StorageTool", 128)
         format_once = (*tool, "format", "-t", self._state.cluster_id, "-c", str(self._properties))
-        done = subprocess.run(format_once, capture_output=True, check=False, text=True)
+        done = subprocess.run(
+            format_once,
+            cwd=self._folder,
+            env={**os.environ, **java.ENVIRONMENT},
+            capture_output=True,
+            check=False,
+            text=True,
+        )
         if done.returncode:
             raise CommandFailed(f"Kafka's storage can't be formatted: {done.stdout}{done.stderr}")
 

@@ -41,6 +41,7 @@ class S3Proxy:
         start = java.command("org.gaul.s3proxy.Main", jars, HEAP_MEGABYTES, self.archive, logging)
         return Command(
             arguments=(*start, "--properties", str(self._folder / "s3proxy.conf")),
+            environment=java.ENVIRONMENT,
             folder=self._folder,
         )
 
@@ -49,15 +50,15 @@ class S3Proxy:
         (self._folder / "data" / self._bucket).mkdir(parents=True, exist_ok=True)
         java.prepare_archive(self.archive, self._cache)
         write_atomically(self._folder / "logback.xml", LOGBACK)
-        lines = (
-            f"s3proxy.endpoint={endpoint_url(self._state)}",
-            "s3proxy.authorization=aws-v4",
-            f"s3proxy.identity={self._state.s3_access_key}",
-            f"s3proxy.credential={self._state.s3_secret_key}",
-            "jclouds.provider=filesystem-nio2",
-            f"jclouds.filesystem.basedir={self._folder / 'data'}",
-        )
-        write_atomically(self._folder / "s3proxy.conf", "\n".join(lines) + "\n")
+        properties = {
+            "s3proxy.endpoint": endpoint_url(self._state),
+            "s3proxy.authorization": "aws-v4",
+            "s3proxy.identity": self._state.s3_access_key,
+            "s3proxy.credential": self._state.s3_secret_key,
+            "jclouds.provider": "filesystem-nio2",
+            "jclouds.filesystem.basedir": self._folder / "data",
+        }
+        write_atomically(self._folder / "s3proxy.conf", java.properties(properties))
 
     def after_stop(self) -> None:
         java.keep_archive(self.archive, self._cache)

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.connected
 
 PATIENCE_SECONDS = 60.0
 LAYOUT = Layout(parts_only=True)
+AWKWARD = "größe, a\\b 日本"  #: a folder's name may be anything
 
 
 class Home:
@@ -75,7 +76,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 async def home(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
     """Beside `stack`, which has fetched what both need."""
-    home = Home(tmp_path_factory.mktemp("second"))
+    home = Home(tmp_path_factory.mktemp("second") / AWKWARD)
     home.up()
     await _write(home.settings)
     yield home
@@ -116,6 +117,15 @@ async def _assert_kept(settings: Settings) -> None:
     record = await consumer.getone()
     await consumer.stop()
     assert record.value == WRITTEN.encode()
+
+
+async def test_everything_lies_in_the_home_whatever_its_name_is(home: Home) -> None:
+    async with S3ObjectStore.open(home.settings.s3) as store:
+        await store.put("marked", b"mine", "text/plain", "0" * 64)
+
+    assert list((home.folder / "s3" / "data").rglob("marked"))
+    assert list((home.folder / "kafka" / "data").glob("marks-0"))
+    assert (home.folder / "mongod" / "data" / "WiredTiger").exists()
 
 
 @pytest.mark.parametrize("part", ["kafka", "mongod", "s3"])
