@@ -52,11 +52,6 @@ class Mongo:
         self.offsets: Collection = self.database["offsets"]
         self.quarantine: Collection = self.database["quarantine"]
 
-    @staticmethod
-    def relaxed(collection: Collection) -> Collection:
-        """The same, not waiting for the journal: for what may be forgotten in a crash."""
-        return collection.with_options(write_concern=WriteConcern(1))
-
     async def ping(self) -> None:
         await self.client.admin.command("ping")
 

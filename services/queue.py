@@ -33,7 +33,6 @@ class Lease(Value):
 class Queue:
     def __init__(self, mongo: Mongo, settings: GeneratorSettings) -> None:
         self._rows = mongo.queue
-        self._forgettable = mongo.relaxed(mongo.queue)  # a claim that is lost is claimed again
         self._settings = settings
 
     async def enqueue(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
@@ -62,7 +61,7 @@ class Queue:
         ready: Document = {"state": RowState.READY, "$expr": {"$lte": ["$due", "$$NOW"]}}
         if full:
             ready["project"] = {"$nin": list(full)}
-        document = await self._forgettable.find_one_and_update(
+        document = await self._rows.find_one_and_update(
             ready,
             [
                 {
@@ -81,7 +80,7 @@ class Queue:
 
     async def renew(self, lease: Lease) -> bool:
         """Hold on for another lease; False when somebody else may have the run."""
-        renewed = await self._forgettable.update_one(
+        renewed = await self._rows.update_one(
             {**lease.mine, "state": RowState.LEASED},
             [{"$set": {"lease_until": self._lease_end()}}],
         )
@@ -213,7 +212,7 @@ class Queue:
         )
 
     async def published(self, run: UUID) -> None:
-        await self._forgettable.update_one({"_id": run}, {"$set": {"published": True}})
+        await self._rows.update_one({"_id": run}, {"$set": {"published": True}})
 
     async def unpublished(self, limit: int = 100) -> list[QueueRow]:
         """Outcomes that were decided but, as far as the row knows, not acknowledged."""
