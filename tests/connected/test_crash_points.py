@@ -1,0 +1,156 @@
+"""A process dies after any of its writes: one outcome per run, nothing lost, nothing left over.
+
+The table in docs/reliability.md is `ROWS`. Each row passes, and fails without its mechanism.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+import pytest
+
+from services.errors import NotFound
+from services.projection_store import OffsetsMoved
+from services.settings import Settings
+from tests.connected import crash_mechanisms as mechanisms
+from tests.connected.crash_mechanisms import Without
+from tests.connected.crash_parts import Fuse
+from tests.connected.crash_stories import (
+    BATCH,
+    CANCELLED,
+    CHAIN,
+    CIRCLE,
+    DEADLY_JOB,
+    DOOMED,
+    JOB,
+    LEFT,
+    LOSER,
+    OVERTAKEN,
+    POISON,
+    STORIES,
+    STRANGE,
+    Story,
+)
+from tests.connected.crash_world import Process, World, world_of
+
+pytestmark = pytest.mark.connected
+
+ALONE: Final = JOB._replace(again=())  #: whoever asked for it never comes back
+TWICE: Final = (Process.take_in, Process.work)  #: others are quicker than the outbox
+JUST_CANCELLED: Final = CANCELLED._replace(
+    allowed={CIRCLE: {"cancelled"}}, again=(Process.sweep, Process.work)
+)
+
+
+BROKEN: Final = (AssertionError, OffsetsMoved, NotFound)
+
+
+class Row(NamedTuple):
+    story: Story
+    point: str | None  #: the write after which the process dies; None: the engine kills it
+    without: Without
+    nth: int = 1
+
+
+ROWS: Final = {
+    # admission
+    "the document; the caller asks again": Row(JOB, "jobs.insert_many", mechanisms.the_unique_key),
+    "the document; nobody asks again": Row(ALONE, "jobs.insert_many", mechanisms.the_outbox),
+    "the command": Row(JOB._replace(again=TWICE), "publish requested", mechanisms.inserting_once),
+    "the mark of the command": Row(JOB, "jobs.update_many", mechanisms.the_unique_key),
+    "a batch's documents": Row(
+        BATCH._replace(counts={0}),
+        "jobs.insert_many in a transaction",
+        mechanisms.one_transaction,
+    ),
+    "a batch's commit": Row(BATCH._replace(counts={2}), "commit", mechanisms.the_outbox),
+    # the outbox
+    "the outbox's command": Row(
+        LEFT._replace(again=TWICE), "publish requested", mechanisms.inserting_once
+    ),
+    "the outbox's mark": Row(LEFT, "jobs.update_many", mechanisms.marking_last),
+    # intake
+    "a stranger's document": Row(STRANGE, "jobs.update_one", mechanisms.one_job_a_command),
+    "a rejection": Row(STRANGE, "publish rejected", mechanisms.one_id_a_rejection),
+    "a dead letter": Row(STRANGE, "publish dead-letter", mechanisms.one_id_a_letter),
+    "accepted": Row(JOB, "publish accepted", mechanisms.offsets_last),
+    "the tag of a project": Row(JOB, "tenants.find_one_and_update", mechanisms.offsets_last),
+    "the queue rows": Row(JOB, "queue.bulk_write", mechanisms.inserting_once),
+    "the offsets": Row(JOB, "commit offsets", mechanisms.offsets_last),
+    # cancel
+    "a cancel's row before its request": Row(
+        OVERTAKEN, "queue.update_one", mechanisms.finding_the_stub
+    ),
+    "a cancel's flag": Row(
+        JUST_CANCELLED, "queue.find_one_and_update", mechanisms.looking_at_the_claim
+    ),
+    "a cancel's outcome": Row(
+        JUST_CANCELLED, "queue.update_one", mechanisms.publishing_what_is_not
+    ),
+    "cancelled": Row(JUST_CANCELLED, "publish cancelled", mechanisms.the_stored_bytes),
+    # fulfilment
+    "the claim": Row(JOB, "queue.find_one_and_update", mechanisms.expiry),
+    "the keys of pictures": Row(JOB, "queue.update_one", mechanisms.expiry),
+    "started": Row(JOB, "publish started", mechanisms.expiry),
+    "the pictures": Row(JOB, "put", mechanisms.noting_uploads),
+    "the outcome": Row(JOB, "queue.update_one", mechanisms.publishing_what_is_not, 2),
+    "completed": Row(JOB, "publish completed", mechanisms.the_stored_bytes),
+    "the mark of the outcome": Row(CHAIN, "queue.update_one", mechanisms.settling_what_waits, 3),
+    "what waited no longer waits": Row(CHAIN, "queue.update_many", mechanisms.settling_what_waits),
+    "failed": Row(DOOMED, "publish failed", mechanisms.settling_what_waits),
+    # sweeps
+    "each of four attempts": Row(DEADLY_JOB, None, mechanisms.counting_at_the_claim),
+    "the sweep's claim of a poison": Row(POISON, "queue.find_one_and_update", mechanisms.expiry),
+    "the outcome poison": Row(POISON, "queue.update_one", mechanisms.publishing_what_is_not),
+    "the deletion of a loser's picture": Row(LOSER, "delete", mechanisms.deleting_twice),
+    # the projector
+    "the offsets in the transaction": Row(
+        JOB, "offsets.bulk_write in a transaction", mechanisms.one_transaction
+    ),
+    "the states in the transaction": Row(
+        JOB, "jobs.bulk_write in a transaction", mechanisms.one_transaction
+    ),
+    "the commit of the fold": Row(JOB, "commit", mechanisms.the_stored_offsets),
+}
+
+
+@pytest.fixture(scope="module")
+async def world(migrated: Settings) -> AsyncIterator[World]:
+    async with world_of(migrated) as world:
+        yield world
+
+
+async def told(world: World, story: Story, fuse: Fuse) -> None:
+    """The story until the fuse blows, and what others make of what was left."""
+    await world.begin()
+    await story.before(world)
+    if not await world.live(fuse, *story.steps):
+        await world.live(Fuse(), *story.again)
+    await world.recover()
+    await world.check(story.allowed, story.counts)
+    await world.check_refusals()
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+async def test_a_process_that_dies_after(world: World, row: Row) -> None:
+    fuse = Fuse(row.point, row.nth if row.point else None)
+
+    await told(world, row.story, fuse)
+
+    assert fuse.blown.is_set(), fuse.writes
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+async def test_is_not_made_up_for_without_its_mechanism_after(world: World, row: Row) -> None:
+    fuse = Fuse(row.point, row.nth if row.point else None)
+
+    with row.without(), pytest.raises(BROKEN):
+        await told(world, row.story, fuse)
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_wherever_a_process_dies_each_run_ends_once(world: World, name: str) -> None:
+    nth, fuse = 0, Fuse()
+    while nth <= len(fuse.writes):  # until a process outlived its story
+        nth += 1
+        fuse = Fuse(nth=nth)
+        await told(world, STORIES[name], fuse)
