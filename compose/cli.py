@@ -2,13 +2,16 @@
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import structlog
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from compose.console import print_failure
 from compose.errors import CommandFailed, UsageFailed
+from compose.refusals import invalid, refused, unreadable
 
 #: In the order of the help. Each names its module in `compose.commands`, which holds a function of
 #: that name or a Typer `app` of several; only the wanted one is imported (together: 3 seconds).
@@ -58,11 +61,20 @@ def main() -> None:
     try:
         build(wanted)(prog_name="./darkroom")
     except CommandFailed as error:
-        print_failure(error)
-        sys.exit(2 if isinstance(error, UsageFailed) else 1)
+        _fail(error)
     except ValidationError as error:
-        print_failure(UsageFailed(f"a setting or an option is not valid: {error}"))
-        sys.exit(2)
+        _fail(invalid(error))
+    except SettingsError as error:
+        _fail(unreadable(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(refused(error))
+
+
+def _fail(error: CommandFailed) -> NoReturn:
+    print_failure(error)
+    sys.exit(2 if isinstance(error, UsageFailed) else 1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The blog dialect from outside: submit, poll until it has ended, download. Plain HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,20 +27,26 @@ PATIENCE_SECONDS: Final = 60.0  #: an API that restarts, or waits for its MongoD
 RETRIED: Final = (429, 502, 503, 504)
 
 
+Hopeless = Callable[[], None]
+
+
 class Client:
-    def __init__(self, http: httpx2.Client) -> None:
+    """`hopeless` is asked between two tries: it raises where waiting on would be in vain."""
+
+    def __init__(self, http: httpx2.Client, hopeless: Hopeless) -> None:
         self._http = http
+        self._hopeless = hopeless
 
     @classmethod
     @contextmanager
-    def open(cls, url: str, key: str) -> Iterator[Self]:
+    def open(cls, url: str, key: str, hopeless: Hopeless = lambda: None) -> Iterator[Self]:
         with httpx2.Client(
             base_url=url,
             headers={"X-API-Key": key},
             timeout=httpx2.Timeout(70, connect=5),
             trust_env=not _is_loopback(url),  # a proxy can't reach our loopback
         ) as http:
-            yield cls(http)
+            yield cls(http, hopeless)
 
     def submit(self, body: GenerationBody) -> UUID:
         """Safe to repeat: the server knows the same submit by its idempotency key."""
@@ -63,6 +69,7 @@ class Client:
             yield job
             if job.status in ENDED:
                 return
+            self._hopeless()
             sleep(POLL_SECONDS)
 
     def cancel(self, job_id: UUID) -> ImageJobStatusResponse:
@@ -95,6 +102,7 @@ class Client:
             else:
                 if answer.status_code not in RETRIED or monotonic() > deadline:
                     return _accepted(answer)
+            self._hopeless()
             sleep(POLL_SECONDS * 2)
 
     def _silent(self, error: Exception) -> CommandFailed:

@@ -13,11 +13,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from compose.errors import CommandFailed
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# no markup: most of what is printed was written by others
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout instead of text.")]
 
@@ -28,14 +30,14 @@ def print_json(value: BaseModel, *, sparse: bool = False) -> None:
 
 
 def print_failure(error: CommandFailed) -> None:
-    err.print(f"[bold red]error[/] {error}", markup=True)
+    err.print(Text("error", "bold red"), error)
     if error.hint:
-        err.print(f"[bold]next[/]  {error.hint}")
+        err.print(Text("next", "bold"), "", error.hint)
 
 
 def downloads() -> Progress:
     return Progress(
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(bar_width=32),
         DownloadColumn(),
         TimeElapsedColumn(),
@@ -45,7 +47,7 @@ def downloads() -> Progress:
 
 def percentages() -> Progress:
     return Progress(
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(bar_width=32),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
@@ -56,7 +58,7 @@ def percentages() -> Progress:
 def spinners() -> Progress:
     return Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=err,
     )

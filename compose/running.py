@@ -4,6 +4,7 @@ from pathlib import Path
 
 from compose.embedded import state as states
 from compose.embedded.state import State
+from compose.embedded.status import is_running
 from compose.embedded.wiring import wire
 from compose.errors import CommandFailed
 from services.settings import Settings
@@ -18,6 +19,11 @@ def running_settings() -> Settings:
     settings = Settings()
     state = states.load(settings.home.absolute())
     return settings if state is None or not state.ports else wire(settings, state)
+
+
+def check_runs() -> None:
+    if not is_running(home()):
+        raise CommandFailed(f"nothing runs in {home()}", "run `./darkroom up`")
 
 
 def known_state() -> State:

@@ -8,7 +8,7 @@ import typer
 
 from compose.client import Client
 from compose.errors import CommandFailed
-from compose.running import known_state
+from compose.running import check_runs, known_state
 
 Url = Annotated[
     str | None,
@@ -22,7 +22,9 @@ Key = Annotated[
 
 @contextmanager
 def client(url: str | None, key: str | None) -> Iterator[Client]:
-    with Client.open(url or known_state().url, key or _own_key()) as opened:
+    """This home's own stack is not waited for where nothing runs."""
+    hopeless = (lambda: None) if url else check_runs
+    with Client.open(url or known_state().url, key or _own_key(), hopeless) as opened:
         yield opened
 
 

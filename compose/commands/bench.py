@@ -14,10 +14,10 @@ from rich.table import Table
 from benchmarks import accepts, completion, projection
 from benchmarks.figures import Row
 from benchmarks.sandbox import Sandbox, sandbox
+from compose.commands.pictures import check_writable
 from compose.console import Json, err, out, percentages, print_json
-from compose.embedded.status import is_running
 from compose.errors import CommandFailed, UsageFailed
-from compose.running import home, known_state, running_settings
+from compose.running import check_runs, known_state, running_settings
 
 Tick = Callable[[float], None]
 
@@ -33,8 +33,9 @@ def bench(seconds: Seconds = 90, only: Only = None, save: Save = None, json: Jso
     """Measure this stack against its floor, both sides in one run; exit 1 below a floor."""
     if only is not None and only not in SHARES:
         raise UsageFailed(f"there is no benchmark {only}", f"choose one of {', '.join(SHARES)}")
-    if not is_running(home()):
-        raise CommandFailed(f"nothing runs in {home()}", "run `./darkroom up`")
+    check_runs()
+    if save is not None:
+        check_writable(save)
     chosen = {name: share for name, share in SHARES.items() if only in (None, name)}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too

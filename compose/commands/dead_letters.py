@@ -102,10 +102,10 @@ def show(letter_id: Id, json: Json = False) -> None:
         print_json(_page(letter))
         return
     for name, value in LetterLine.of(letter):
-        out.print(f"{name:<12} {value}", markup=False)
+        out.print(f"{name:<12} {value}")
     for name, content in letter.data.headers:
-        out.print(f"{'header':<12} {name}: {content.decode(errors='replace')}", markup=False)
-    out.print(f"\n{letter.data.value.decode(errors='replace')}", markup=False)
+        out.print(f"{'header':<12} {name}: {content.decode(errors='replace')}")
+    out.print(f"\n{letter.data.value.decode(errors='replace')}")
 
 
 @app.command("redrive")
@@ -194,4 +194,4 @@ def _print(line: LetterLine, *, json: bool) -> None:
     done = "dropped" if line.dropped_at else "redriven" if line.redriven_at else ""
     place = f"{line.topic}:{line.partition}:{line.offset}"
     told = f"{line.error:<16} {line.bytes:>9} B  {place:<28} {done}"
-    out.print(f"{line.id:<20} {line.time:%Y-%m-%d %H:%M:%S}  {told}", markup=False)
+    out.print(f"{line.id:<20} {line.time:%Y-%m-%d %H:%M:%S}  {told}")

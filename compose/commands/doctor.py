@@ -4,6 +4,7 @@ import asyncio
 from itertools import chain
 
 import typer
+from rich.text import Text
 
 from compose.checks import Check
 from compose.checks.machine import machine, ports, state_file
@@ -30,8 +31,8 @@ def doctor(json: Json = False) -> None:
         print_json(diagnosis)
     else:
         for check in checks:
-            mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
-            out.print(f"{mark} {check.name:<14} {check.detail}")
+            mark = Text("ok  ", "green") if check.ok else Text("FAIL", "bold red")
+            out.print(mark, f"{check.name:<14} {check.detail}")
     if not diagnosis.ok:
         raise typer.Exit(1)
 

@@ -142,4 +142,4 @@ def _print(record: LogRecord, line: EventLine) -> None:
     name = str(event.get("type", "(not readable)")).removeprefix(TYPE_PREFIX)
     subject = str(event.get("subject") or "-")
     place = f"{line.topic}:{line.partition}:{line.offset}"
-    out.print(f"{record.time:%Y-%m-%d %H:%M:%S.%f}  {name:<32} {subject:<36} {place}", markup=False)
+    out.print(f"{record.time:%Y-%m-%d %H:%M:%S.%f}  {name:<32} {subject:<36} {place}")

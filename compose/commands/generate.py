@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from compose.commands.access import Key, Url, client
-from compose.commands.pictures import make
+from compose.commands.pictures import check_writable, make
 from compose.console import Json, print_json
 from compose.errors import UsageFailed
 from schemas.jobs import Tier
@@ -51,8 +51,10 @@ def generate(  # noqa: PLR0913, PLR0917
         num_images=number,
         negative_prompt=negative_prompt,
     )
+    file = output or Path("darkroom.png")
+    check_writable(file)
     with client(url, key) as opened:
-        job, files = make(opened, body, output or Path("darkroom.png"))
+        job, files = make(opened, body, file)
     if json:
         print_json(Generated(**dict(job), files=files), sparse=True)
         return
@@ -64,6 +66,6 @@ def _sides(size: str | None) -> tuple[int | None, int | None]:
     if size is None:
         return None, None
     width, _, height = size.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         raise UsageFailed(f"--size {size} is not WxH", "give it like --size 512x512")
     return int(width), int(height)

@@ -116,7 +116,7 @@ async def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
 
 
 def _print_created(key: CreatedKey) -> None:
-    out.print(f"[bold]{key.key}[/]")
+    out.print(key.key, style="bold")
     out.print(f"project {key.project}, limit {key.limit or 'none'}; not shown again")
     out.print(f"signing key id {key.signing_key_id}")
     out.print(f"signing secret {key.signing_secret}")
@@ -134,5 +134,4 @@ def _print_row(row: KeyRow, json: bool) -> None:
     out.print(
         f"{row.prefix}  {row.project}  {','.join(row.scopes)}  {row.limit or 'no limit'}  {state}"
         f"  {row.name}",
-        markup=False,
     )
