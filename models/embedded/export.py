@@ -72,6 +72,8 @@ def write_manifest(folder: Path) -> None:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != MANIFEST
     ]
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)  # written for the owner alone, and read by other users' workers
     (folder / MANIFEST).write_text("".join(lines))
 
 

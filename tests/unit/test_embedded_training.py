@@ -14,6 +14,7 @@ from models.embedded.drawing import draw
 from models.embedded.export import export
 from models.embedded.sampling import draw_single
 from models.embedded.train_decoder import make_crops
+from models.embedded.training import Training
 
 SMALL = Phase(10**12, 64, 2, (0.4, 0.2, 0.2, 0.2), 0.3)
 
@@ -63,13 +64,13 @@ def test_cells_with_a_thing_weigh_more() -> None:
 
 @pytest.mark.usefixtures("small_phase")
 def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
-    unbroken = train.Training(seed=1)
+    unbroken = Training(seed=1)
     for step in range(3):
         if step == 2:
             checkpoint.save(tmp_path / "two", unbroken.weights, unbroken.average,
                             unbroken.optimizer, unbroken.progress)  # fmt: skip
         unbroken.take_step(1e-3)
-    resumed = train.Training(seed=2)
+    resumed = Training(seed=2)
     resumed.seed = 1
     resumed.progress = checkpoint.load(
         tmp_path / "two", resumed.weights, resumed.average, resumed.optimizer
@@ -85,13 +86,13 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_phase")
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_goes_on_from_an_exported_folder(tmp_path: Path) -> None:
-    training = train.Training(seed=1)
+    training = Training(seed=1)
     training.take_step(1e-3)
     checkpoint.save(tmp_path / "one", training.weights, training.average, None, training.progress)
     autoencoder = {name: t.contiguous() for name, t in make_autoencoder().state_dict().items()}
     save_file(autoencoder, tmp_path / "autoencoder")
     export(tmp_path / "one", tmp_path / "autoencoder", tmp_path / "model")
-    resumed = train.Training(seed=2)
+    resumed = Training(seed=2)
     resumed.resume(tmp_path / "model")
 
     assert resumed.progress == training.progress
@@ -103,7 +104,7 @@ def test_a_few_steps_lower_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     phase = Phase(10**12, 64, 4, (0.4, 0.2, 0.2, 0.2), 0.3)
     monkeypatch.setattr(batches, "CURRICULUM", (phase,))
-    training = train.Training(seed=1)
+    training = Training(seed=1)
     losses = [training.take_step(1e-3) for _ in range(40)]
 
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
