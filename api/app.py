@@ -1,5 +1,6 @@
 """HTTP in, five dialects over one core out: this process's composition root."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -19,11 +20,13 @@ from services.admission import Admission
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.errors import DarkroomError
+from services.estimates import REFRESHED_EVERY, Estimates
 from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.rate_limits import RateLimits
 from services.read_model import ReadModel
+from services.redelivery import kept_up
 from services.settings import Settings
 from services.signing import Signer
 
@@ -53,6 +56,10 @@ def live(settings: Settings) -> Lifespan:
             Publisher.open(settings.kafka) as publisher,
             S3ObjectStore.open(settings.s3) as store,
         ):
+            estimates = Estimates(mongo, catalogue)
+            refreshing = asyncio.create_task(
+                kept_up(estimates.refresh, "estimates", REFRESHED_EVERY)
+            )
             pings = {"mongo": mongo.ping, "kafka": publisher.ping, "s3": store.ping}
             yield State(
                 settings=settings,
@@ -62,8 +69,10 @@ def live(settings: Settings) -> Lifespan:
                 read_model=ReadModel(mongo),
                 object_store=store,
                 catalogue=catalogue,
+                estimates=estimates,
                 readiness=Readiness(pings),
             )
+            refreshing.cancel()
 
     return lifespan
 

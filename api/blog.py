@@ -115,8 +115,11 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
     with from_caller():
         body = blog.GenerationBody.model_validate_json(content)
         wish = wish_of(body, caller, request.state["catalogue"])
-    if trace := traceparent(request):
-        wish = wish.model_copy(update={"traceparent": trace})
+    told = {
+        "traceparent": traceparent(request),
+        "estimated_seconds": request.state["estimates"].seconds(wish.spec, wish.lane),
+    }
+    wish = wish.model_copy(update={name: value for name, value in told.items() if value})
     remembered = idempotency(request, caller, content)
     admitted = await limits.submit(request, caller, (wish,), remembered)
     (job,) = admitted.jobs

@@ -9,6 +9,7 @@ from api.readiness import Readiness
 from services.accounts import Keys
 from services.admission import Admission
 from services.engine.catalogue import Catalogue
+from services.estimates import Estimates
 from services.object_store import S3ObjectStore
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
@@ -23,6 +24,7 @@ class State(TypedDict):
     read_model: ReadModel
     object_store: S3ObjectStore
     catalogue: Catalogue
+    estimates: Estimates
     readiness: Readiness
     deadline: NotRequired[asyncio.Timeout]  #: of this request; set by `api.edge.Edge`
     budget: NotRequired[Budget]  #: of its key, once it is counted; set by `api.limits`

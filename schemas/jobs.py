@@ -223,6 +223,7 @@ class Job(Value):
     meta: Meta = Field(default_factory=dict)
     idempotency: Idempotency | None = None
     published: bool = False  #: the broker has acknowledged the command
+    estimated_seconds: float | None = None  #: from `created_at` to the pictures, as promised then
     created_at: Time = Field(default_factory=now)
     state: JobState = Field(default_factory=JobState)
 

@@ -58,6 +58,7 @@ class Wish(Value):
     after: tuple[UUID, ...] = ()
     clientref: str | None = None
     traceparent: str | None = None
+    estimated_seconds: float | None = None
     meta: Meta = Field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from schemas.cloudevents import CloudEvent
 from schemas.common import now
 from schemas.events import TerminalEvent
 from schemas.images import Picture
-from schemas.jobs import Progress, Stage
+from schemas.jobs import GenerationSpec, Progress, Stage
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS, Topic
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
@@ -21,11 +21,12 @@ from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess
 from services.errors import EngineDied, PermanentError, Stopped
+from services.estimates import Durations
 from services.leases import Hold, Leases
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
-from services.redelivery import waited_out
+from services.redelivery import WAITED_OUT, waited_out
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Fulfilment:
         engine: EngineProcess,
         store: S3ObjectStore,
         publisher: Publisher,
+        durations: Durations,
     ) -> None:
         self._worker = worker
         self._catalogue = catalogue
@@ -58,6 +60,7 @@ class Fulfilment:
         self._engine = engine
         self._store = store
         self._publisher = publisher
+        self._durations = durations
 
     async def ready(self) -> None:
         """Return when the engine can begin: a lease should not wait for a model to load."""
@@ -119,8 +122,7 @@ class Fulfilment:
     @asynccontextmanager
     async def _named(self, lease: Lease) -> AsyncIterator[list[UUID]]:
         """The pictures' ids are on the row before any upload, written while they are made."""
-        assert lease.row.spec is not None, "an undecided row has its spec"
-        images = [uuid4() for _ in range(lease.row.spec.num_images)]
+        images = [uuid4() for _ in range(_spec(lease).num_images)]
         keys = [_key(image) for image in images]
         noting = asyncio.create_task(
             waited_out(lambda: self._queue.note_uploads(lease, keys), "queue")
@@ -133,13 +135,11 @@ class Fulfilment:
             noting.cancel()
 
     async def _generate(self, hold: Hold) -> Generated:
-        row = hold.lease.row
-        assert row.spec is not None, "an undecided row has its spec"
         progress = _Latest()
         telling = asyncio.create_task(self._tell(hold.lease, progress))
         try:
             with hold.stopping(self._engine.stop):
-                return await self._engine.generate(row.spec, on_progress=progress.note)
+                return await self._engine.generate(_spec(hold.lease), on_progress=progress.note)
         finally:
             progress.clock.stop()
             telling.cancel()
@@ -195,6 +195,8 @@ class Fulfilment:
             device=generated.device,
         )
         await self._commit(lease, event)
+        with suppress(*WAITED_OUT):  # an estimate is not worth waiting for
+            await self._durations.note(_spec(lease), generated.generation_seconds)
 
     async def _commit(self, lease: Lease, event: TerminalEvent) -> None:
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
@@ -219,6 +221,11 @@ class Fulfilment:
 
     async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
         await self._publisher.publish(topic, key, event.encode())
+
+
+def _spec(lease: Lease) -> GenerationSpec:
+    assert lease.row.spec is not None, "an undecided row has its spec"
+    return lease.row.spec
 
 
 def _key(image: UUID) -> str:

@@ -91,6 +91,7 @@ RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAf
 DEAD_LETTER_MARKS: Final = (  # longer than the letters themselves
     IndexModel([("marked_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600),
 )
+DURATIONS: Final = ()
 OFFSETS: Final = ()
 QUARANTINE: Final = ()
 TENANTS: Final = ()
@@ -104,6 +105,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "keys": KEYS,
     "rate_limits": RATE_LIMITS,
     "dead_letter_marks": DEAD_LETTER_MARKS,
+    "durations": DURATIONS,
     "offsets": OFFSETS,
     "quarantine": QUARANTINE,
     "tenants": TENANTS,

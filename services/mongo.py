@@ -49,6 +49,7 @@ class Mongo:
         self.tenants: Collection = self.database["tenants"]
         self.keys: Collection = self.database["keys"]
         self.rate_limits: Collection = self.database["rate_limits"]
+        self.durations: Collection = self.database["durations"]
         self.offsets: Collection = self.database["offsets"]
         self.quarantine: Collection = self.database["quarantine"]
 

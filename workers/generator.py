@@ -26,6 +26,7 @@ from services.claims import Claims
 from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
 from services.engine.process import EngineProcess
+from services.estimates import Durations
 from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.intake import Intake
@@ -58,6 +59,7 @@ async def undecoded(message: KafkaMessage) -> list[bytes]:
     return []
 
 
+BEAT_EVERY = timedelta(seconds=5)
 UPKEEP_EVERY = timedelta(seconds=15)
 
 router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
@@ -128,8 +130,10 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         upkeep = Upkeep(queue, fairness, store)
         leases = Leases(queue, settings.generator)
         outcomes = Outcomes(queue, publisher)
+        worker = f"{socket.gethostname()}:{getpid()}"
+        durations = Durations(mongo, worker)
         fulfilment = Fulfilment(
-            worker=f"{socket.gethostname()}:{getpid()}",
+            worker=worker,
             catalogue=catalogue,
             queue=queue,
             leases=leases,
@@ -137,6 +141,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             engine=engine,
             store=store,
             publisher=publisher,
+            durations=durations,
         )
         intake = Intake(
             settings=settings,
@@ -156,6 +161,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
                 tasks.create_task(kept_up(leases.renew, "leases", settings.generator.renew)),
                 tasks.create_task(kept_up(leases.watch_cancels, "cancels", CANCELS_EVERY)),
                 tasks.create_task(kept_up(outcomes.sweep, "sweep", settings.generator.sweep)),
+                tasks.create_task(kept_up(durations.beat, "beat", BEAT_EVERY)),
                 tasks.create_task(kept_up(upkeep.age, "ageing", UPKEEP_EVERY)),
                 tasks.create_task(kept_up(upkeep.sweep_objects, "objects", UPKEEP_EVERY)),
             ]

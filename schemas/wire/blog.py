@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from schemas.common import Prompt, Seed, Text, Time, Value
+from schemas.common import Prompt, Seed, Text, Time, Value, now
 from schemas.images import Picture
 from schemas.jobs import Job, Run, Stage, Status, Tier
 
@@ -136,7 +136,11 @@ class Refusal(Value):
 
 
 def submitted(job: Job) -> ImageGenerationJobResponse:
-    return ImageGenerationJobResponse(job_id=job.id, is_draft=job.is_draft)
+    return ImageGenerationJobResponse(
+        job_id=job.id,
+        is_draft=job.is_draft,
+        estimated_completion_time=job.estimated_seconds,
+    )
 
 
 def polled(job: Job, origin: str) -> ImageJobStatusResponse:
@@ -152,6 +156,7 @@ def polled(job: Job, origin: str) -> ImageJobStatusResponse:
         completed_at=run.ended_at,
         result=_result(job, run, origin),
         error_message=_error(run),
+        estimated_time_remaining=_remaining(job, run),
         is_draft=job.is_draft,
         final_job_id=job.final_job_id,
         batch_id=job.batch_id,
@@ -190,6 +195,14 @@ def _stage(run: Run) -> Stage:
             return Stage.ERROR
     # a run has started before its first progress is heard of
     return Stage.LOADING_MODEL if run.progress.stage is Stage.QUEUED else run.progress.stage
+
+
+def _remaining(job: Job, run: Run) -> float | None:
+    """What was promised less what has passed; nothing once that is over."""
+    if run.status.terminal or job.estimated_seconds is None:
+        return None
+    passed = (now() - job.created_at).total_seconds()
+    return round(max(job.estimated_seconds - passed, 0.0), 2)
 
 
 def _result(job: Job, run: Run, origin: str) -> Result | None:

@@ -24,6 +24,7 @@ from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.errors import NotFound, OutOfMemory
 from services.fairness import Fairness
+from services.estimates import Durations
 from services.fulfilment import Fulfilment
 from services.indexes import COLLECTIONS
 from services.intake import Intake
@@ -194,8 +195,8 @@ class World:
     async def pass_time(self) -> None:
         """An hour, for every clock that anything waits for."""
         for field in ("lease_until", "due", "ended_at", "outcome.decided_at"):
-            await _turn_back(self.mongo.queue, field)
-        await _turn_back(self.mongo.jobs, "created_at")
+            await turn_back(self.mongo.queue, field)
+        await turn_back(self.mongo.jobs, "created_at")
 
     async def jobs(self) -> list[Job]:
         return [Job.model_validate(found) async for found in self.mongo.jobs.find()]
@@ -286,6 +287,7 @@ class Process:
             engine=cast(EngineProcess, QuickEngine(fuse)),
             store=store,
             publisher=publisher,
+            durations=Durations(mongo, "crash"),
         )
         self.intake = Intake(
             settings=stack,
@@ -375,7 +377,7 @@ def kind_of(event: GenerationEvent) -> str:
     return event.type.split(".")[-2]
 
 
-async def _turn_back(collection: Any, field: str) -> None:
+async def turn_back(collection: Any, field: str) -> None:
     earlier = {"$subtract": [f"${field}", AN_HOUR]}
     await collection.update_many({field: {"$type": "date"}}, [{"$set": {field: earlier}}])
 

@@ -20,6 +20,7 @@ from services.engine.encoding import EncodedPicture
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.errors import EngineDied, OutOfMemory, Stopped, Unavailable
+from services.estimates import Durations
 from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.leases import Leases
@@ -134,6 +135,7 @@ class World:
             engine=cast(EngineProcess, self.engine),
             store=cast(S3ObjectStore, self.store),
             publisher=cast(Publisher, self.publisher),
+            durations=Durations(mongo, "test"),
         )
 
     async def lease(self, **facts: Any) -> Lease:

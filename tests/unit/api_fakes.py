@@ -15,7 +15,19 @@ from api.app import create_app
 from api.readiness import Ping, Readiness
 from api.state import State
 from schemas.common import now
-from schemas.jobs import Idempotency, Job, JobState, Output, Progress, Run, Stage, Status, Tier
+from schemas.jobs import (
+    GenerationSpec,
+    Idempotency,
+    Job,
+    JobState,
+    Lane,
+    Output,
+    Progress,
+    Run,
+    Stage,
+    Status,
+    Tier,
+)
 from services.accounts import Caller
 from services.admission import Admitted, Wish, settled
 from services.engine.catalogue import Catalogue
@@ -174,6 +186,11 @@ class FakeObjectStore:
         yield ObjectStream(facts, FakeBody(content))
 
 
+class FakeEstimates:
+    def seconds(self, spec: GenerationSpec, lane: Lane) -> float:
+        return 12.5
+
+
 class Parts:
     """Everything a test may look into or break."""
 
@@ -202,6 +219,7 @@ class Parts:
                     "read_model": self.jobs,
                     "object_store": self.store,
                     "catalogue": CATALOGUE,
+                    "estimates": FakeEstimates(),
                     "readiness": Readiness(self.pings),
                 },
             )

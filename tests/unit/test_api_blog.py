@@ -6,7 +6,9 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
+from schemas.common import now
 from schemas.jobs import Status, Tier
+from schemas.wire.blog import polled
 from tests.unit.api_fakes import KEY, OTHER_KEY, READ_KEY, Parts, ended, make_job, running
 
 SUBMIT = "/api/v1/images/generate-async"
@@ -35,6 +37,27 @@ def test_a_submit_answers_202_with_where_to_poll(client: TestClient) -> None:
     assert body["status"] == "pending"
     assert body["is_draft"] is False
     assert response.headers["location"] == f"{JOBS}/{body['job_id']}"
+
+
+def test_a_submit_says_when_its_pictures_are_expected(client: TestClient) -> None:
+    submitted = client.post(SUBMIT, json=BODY)
+
+    assert submitted.json()["estimated_completion_time"] == 12.5
+
+
+def test_a_poll_promises_what_was_promised_less_what_has_passed() -> None:
+    job = make_job().model_copy(update={"estimated_seconds": 60.0, "created_at": now()})
+
+    shown = polled(job, "https://host")
+
+    assert shown.estimated_time_remaining is not None
+    assert 59.0 < shown.estimated_time_remaining <= 60.0
+
+
+def test_nothing_is_promised_of_a_job_that_has_ended() -> None:
+    job = ended(make_job()).model_copy(update={"estimated_seconds": 60.0})
+
+    assert polled(job, "https://host").estimated_time_remaining is None
 
 
 def test_a_poll_straight_after_a_submit_finds_the_job_queued(client: TestClient) -> None:

@@ -1,0 +1,138 @@
+"""How long a picture takes and a run waits: medians of what was measured, and the queue ahead.
+
+The generator notes durations, the API reads them together with the queue once a second; an
+estimate itself asks nobody.
+"""
+
+from collections import defaultdict
+from datetime import timedelta
+from statistics import median
+from typing import Final
+
+from schemas.common import Value, now
+from schemas.jobs import GenerationSpec, Lane, Tier
+from schemas.queue import RowState
+from services.engine.catalogue import Catalogue
+from services.mongo import Document, Mongo
+
+KEPT: Final = 50  #: durations of each kind of picture
+WORKERS: Final = "workers"  #: the document that tells who generates
+SILENT_AFTER: Final = timedelta(seconds=15)  #: a worker not heard of since is gone
+REFRESHED_EVERY: Final = timedelta(seconds=1)
+
+
+class Kind(Value):
+    """What pictures must share to take about as long."""
+
+    model: str
+    tier: Tier
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, spec: GenerationSpec) -> "Kind":
+        return cls(model=spec.model, tier=spec.tier, width=spec.width, height=spec.height)
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def distance(self, other: "Kind") -> tuple[bool, int]:
+        return (other.tier != self.tier, abs(other.pixels - self.pixels))
+
+
+class Durations:
+    """The generator's side: what a picture took, and that this worker is there."""
+
+    def __init__(self, mongo: Mongo, worker: str) -> None:
+        self._durations = mongo.durations
+        self._worker = worker.replace(".", "_").replace("$", "_")
+
+    async def note(self, spec: GenerationSpec, generation_seconds: float) -> None:
+        kind = Kind.of(spec)
+        await self._durations.update_one(
+            {"_id": f"{kind.model}:{kind.tier}:{kind.width}x{kind.height}"},
+            {
+                "$set": {"kind": kind.model_dump()},
+                "$push": {
+                    "seconds": {
+                        "$each": [generation_seconds / spec.num_images],
+                        "$slice": -KEPT,
+                    }
+                },
+            },
+            upsert=True,
+        )
+
+    async def beat(self) -> None:
+        await self._durations.update_one(
+            {"_id": WORKERS}, {"$currentDate": {f"seen.{self._worker}": True}}, upsert=True
+        )
+
+
+class Estimates:
+    """The API's side. None where nothing was measured yet."""
+
+    def __init__(self, mongo: Mongo, catalogue: Catalogue) -> None:
+        self._mongo = mongo
+        self._catalogue = catalogue
+        self._medians: dict[Kind, float] = {}
+        self._ahead: dict[int, float] = {}  # lane -> seconds of one worker
+        self._workers = 1
+
+    async def refresh(self) -> None:
+        medians: dict[Kind, float] = {}
+        async for document in self._mongo.durations.find({"_id": {"$ne": WORKERS}}):
+            medians[Kind.model_validate(document["kind"])] = median(document["seconds"])
+        self._medians = medians
+        self._workers = max(await self._alive(), 1)
+        self._ahead = await self._waiting()
+
+    def picture_seconds(self, kind: Kind) -> float | None:
+        """Of one picture; of another size or tier, in proportion to pixels and steps."""
+        if kind in self._medians:
+            return self._medians[kind]
+        known = [other for other in self._medians if other.model == kind.model]
+        tiers = {model.id: model.tiers for model in self._catalogue.models}.get(kind.model)
+        if not known or tiers is None:
+            return None
+        nearest = min(known, key=kind.distance)
+        steps = tiers[kind.tier].num_inference_steps / tiers[nearest.tier].num_inference_steps
+        return self._medians[nearest] * steps * kind.pixels / nearest.pixels
+
+    def seconds(self, spec: GenerationSpec, lane: Lane) -> float | None:
+        """From now to the pictures: what is ahead in the queue, shared by the workers, and own."""
+        model = self._catalogue.find(spec.model).id  # "default" was measured under its own name
+        own = self.picture_seconds(Kind.of(spec).model_copy(update={"model": model}))
+        if own is None:
+            return None
+        urgent = tuple(Lane).index(lane)
+        ahead = sum(seconds for other, seconds in self._ahead.items() if other <= urgent)
+        return round(ahead / self._workers + own * spec.num_images, 2)
+
+    async def _alive(self) -> int:
+        document = await self._mongo.durations.find_one({"_id": WORKERS})
+        since = now() - SILENT_AFTER
+        return sum(seen > since for seen in (document or {}).get("seen", {}).values())
+
+    async def _waiting(self) -> dict[int, float]:
+        pipeline: list[Document] = [
+            {"$match": {"state": {"$in": [RowState.READY, RowState.LEASED]}}},
+            {
+                "$group": {
+                    "_id": {
+                        "lane": "$lane",
+                        "model": "$spec.model",
+                        "tier": "$spec.tier",
+                        "width": "$spec.width",
+                        "height": "$spec.height",
+                    },
+                    "pictures": {"$sum": "$spec.num_images"},
+                }
+            },
+        ]
+        ahead: dict[int, float] = defaultdict(float)
+        async for group in self._mongo.queue.aggregate(pipeline):
+            seconds = self.picture_seconds(Kind.model_validate(group["_id"]))
+            ahead[group["_id"]["lane"]] += (seconds or 0.0) * group["pictures"]
+        return ahead

@@ -1,0 +1,86 @@
+"""An estimate is made of what was measured and of the queue ahead, and asks nobody."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from schemas.common import now
+from schemas.jobs import GenerationSpec, Lane, Tier
+from services.engine.catalogue import Catalogue
+from services.estimates import WORKERS, Durations, Estimates
+from services.mongo import Mongo
+from services.queue import Queue
+from services.settings import ROOT, GeneratorSettings, Settings
+from tests.connected.queue_parts import make_row, own_database
+
+pytestmark = pytest.mark.connected
+
+CATALOGUE = Catalogue.load(ROOT / "models" / "models.yaml")
+SPEC = GenerationSpec(prompt="a", model="tiny", width=256, height=256, seed=1)
+
+
+@pytest.fixture
+async def mongo(stack: Settings) -> AsyncIterator[Mongo]:
+    async with own_database(stack) as mongo:
+        yield mongo
+
+
+async def measured(mongo: Mongo, *seconds: float, workers: int = 1) -> Estimates:
+    for worker in range(workers):
+        await Durations(mongo, f"host.example:{worker}").beat()
+    for each in seconds:
+        await Durations(mongo, "host").note(SPEC, each)
+    estimates = Estimates(mongo, CATALOGUE)
+    await estimates.refresh()
+    return estimates
+
+
+async def test_nothing_is_promised_before_anything_was_measured(mongo: Mongo) -> None:
+    estimates = await measured(mongo)
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) is None
+
+
+async def test_the_median_of_what_was_measured_is_promised(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 1.0, 2.0, 60.0)
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 2.0
+
+
+async def test_several_pictures_take_as_often_as_long(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+    four = SPEC.model_copy(update={"num_images": 4})
+
+    assert estimates.seconds(four, Lane.INTERACTIVE) == 8.0
+
+
+async def test_what_was_never_made_is_judged_by_its_pixels_and_steps(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+    large = SPEC.model_copy(update={"width": 512, "height": 512, "tier": Tier.HIGH})
+
+    steps = {tier: CATALOGUE.find("tiny").tiers[tier].num_inference_steps for tier in Tier}
+
+    expected = 2.0 * 4 * steps[Tier.HIGH] / steps[Tier.STANDARD]
+    assert estimates.seconds(large, Lane.INTERACTIVE) == pytest.approx(expected)
+
+
+async def test_the_queue_ahead_is_shared_by_the_workers(mongo: Mongo) -> None:
+    rows = [make_row(spec=SPEC, lane=lane) for lane in (0, 0, 0, 0, 2, 2)]
+    await Queue(mongo, GeneratorSettings()).enqueue(rows)
+    estimates = await measured(mongo, 2.0, workers=2)
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4 * 2.0 / 2 + 2.0
+    assert estimates.seconds(SPEC, Lane.BATCH) == 6 * 2.0 / 2 + 2.0
+
+
+async def test_a_worker_that_is_gone_shares_no_work(mongo: Mongo) -> None:
+    await measured(mongo, 2.0, workers=2)
+    await mongo.durations.update_one(
+        {"_id": WORKERS}, {"$set": {"seen.host_example:0": now() - timedelta(minutes=5)}}
+    )
+    await Queue(mongo, GeneratorSettings()).enqueue([make_row(spec=SPEC)])
+    estimates = Estimates(mongo, CATALOGUE)
+    await estimates.refresh()
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0
