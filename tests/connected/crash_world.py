@@ -23,8 +23,8 @@ from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.errors import NotFound, OutOfMemory
-from services.fairness import Fairness
 from services.estimates import Durations
+from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.indexes import COLLECTIONS
 from services.intake import Intake
