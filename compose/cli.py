@@ -1,5 +1,6 @@
 """`./darkroom …` in -> one function of `compose.commands`; exit code 0 ok, 1 failed, 2 usage."""
 
+import logging
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -37,6 +38,7 @@ COMMANDS = (
 
 
 def build(wanted: str) -> typer.Typer:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each command explains it itself
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     app = typer.Typer(
         name="darkroom",

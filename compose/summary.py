@@ -51,9 +51,18 @@ def summary(settings: Settings, url: str, key: FirstKey) -> Summary:
     )
 
 
-def print_summary(summary: Summary, picture: Path, seconds: float, prompt: str) -> None:
+RANDOM = """\
+               the model `tiny` has random weights: its pictures mean nothing;
+               put a model in models/models.yaml
+"""
+
+
+def print_summary(
+    summary: Summary, picture: Path, seconds: float, prompt: str, *, random_weights: bool
+) -> None:
     typer.echo(f"""
 first picture  {picture} ({seconds:.1f} s)
+{RANDOM if random_weights else ""}\
 URL            {summary.url}
 API key        {summary.api_key}
 Kafka          {summary.kafka}

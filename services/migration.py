@@ -21,21 +21,29 @@ from services.topic_admin import TopicAdmin
 log = structlog.get_logger()
 
 PATIENCE: Final = 60.0  #: seconds that each server has to come up
+Waits = Callable[[str, str], None]  #: told the server and why it can't be used yet
 INDEX_CONFLICTS: Final = (85, 86)  #: IndexOptionsConflict, IndexKeySpecsConflict
 
 
-async def migrate(settings: Settings) -> None:
-    """Idempotent, and safe beside running processes; raises when a server stays away."""
+def _logged(server: str, reason: str) -> None:
+    log.info("migration_waits", server=server, reason=reason)
+
+
+async def migrate(settings: Settings, waits: Waits = _logged) -> None:
+    """Idempotent, and safe beside running processes; `Unavailable` when a server stays away."""
     await asyncio.gather(
-        _patiently("kafka", lambda: _topics(settings.kafka), BROKER_OUTAGES),
-        _patiently("mongo", lambda: _collections(settings.mongo), OUTAGES),
-        _patiently("s3", lambda: _bucket(settings.s3), (Unavailable,)),
+        _patiently("kafka", lambda: _topics(settings.kafka), BROKER_OUTAGES, waits),
+        _patiently("mongo", lambda: _collections(settings.mongo), OUTAGES, waits),
+        _patiently("s3", lambda: _bucket(settings.s3), (Unavailable,), waits),
     )
     log.info("migrated", topics=len(TOPICS), collections=len(COLLECTIONS))
 
 
 async def _patiently(
-    server: str, work: Callable[[], Awaitable[None]], outages: tuple[type[Exception], ...]
+    server: str,
+    work: Callable[[], Awaitable[None]],
+    outages: tuple[type[Exception], ...],
+    waits: Waits,
 ) -> None:
     """Do `work` again while its server is away, for as long as `PATIENCE`."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -43,10 +51,19 @@ async def _patiently(
         try:
             return await work()
         except outages as error:
+            reason = _reason(error)
             if asyncio.get_running_loop().time() > deadline:
-                raise
-            log.info("migration_waits", server=server, error=type(error).__name__)
+                told = f"{server} has not answered for {PATIENCE:g} s: {reason}"
+                raise Unavailable(told) from error
+            waits(server, reason)
             await asyncio.sleep(0.25)
+
+
+def _reason(error: Exception) -> str:
+    """Its first words: MongoDB's driver goes on with all that it knows."""
+    said = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+    name = type(error).__name__
+    return said[:200] if said.startswith(name) else f"{name}: {said[:200]}"
 
 
 async def _topics(settings: KafkaSettings) -> None:

@@ -63,4 +63,5 @@ def _print_table(written: StackStatus) -> None:
         ready = "yes" if process.ready else "no"
         table.add_row(process.name, str(process.pid or "-"), str(process.restarts), ready)
     out.print(table)
-    typer.echo(f"{written.phase} · {home()}")
+    phase = f"{written.phase} {written.waits}".rstrip()
+    typer.echo(f"{phase} · {home()}")

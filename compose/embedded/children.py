@@ -63,9 +63,10 @@ def trim(log: Path) -> None:
             os.truncate(log, 0)
 
 
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
+def tail(log: Path, lines: int = TAIL_LINES, *, after: int = 0) -> str:
+    """Of what stands `after` that many bytes."""
     try:
-        text = log.read_text(errors="replace")
+        text = log.read_bytes()[after:].decode(errors="replace")
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])

@@ -26,6 +26,7 @@ class StackStatus(Value):
     pid: int  #: the supervisor's own
     phase: Phase
     error: str = ""
+    waits: str = ""  #: what the migration last said, while it goes on
     processes: tuple[ProcessStatus, ...] = ()
 
     @property

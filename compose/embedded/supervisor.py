@@ -23,6 +23,7 @@ from compose.errors import CommandFailed
 log = structlog.get_logger()
 
 TRIM_SECONDS = 10.0
+LISTEN_SECONDS = 0.5
 
 
 class Supervisor:
@@ -36,6 +37,7 @@ class Supervisor:
         self._migration = migration
         self._phase: Phase = "starting"
         self._error = ""
+        self._waits = ""
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -83,11 +85,19 @@ class Supervisor:
         self._enter("ready")
 
     async def _migrate(self, command: Command) -> None:
-        """It waits by itself for servers that are away."""
+        """It waits by itself for servers that are away; what it says is shown meanwhile."""
         file = self._logs / "migrate.log"
         process = await start(command, file)
-        if await process.wait():
-            raise CommandFailed(f"the migration failed ({file}):\n{tail(file, lines=1)}")
+        earlier = file.stat().st_size
+        ended = asyncio.create_task(process.wait())
+        while not ended.done():
+            await asyncio.wait({ended}, timeout=LISTEN_SECONDS)
+            self._waits = tail(file, lines=1, after=earlier)
+            self._write()
+        self._waits = ""
+        if ended.result():
+            said = tail(file, lines=2, after=earlier)
+            raise CommandFailed(f"the migration failed ({file}):\n{said}")
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
@@ -95,7 +105,11 @@ class Supervisor:
 
     def _write(self) -> None:
         processes = tuple(keeper.status for keeper in (*self._apps, *self._stack))
-        board.write(
-            self._home,
-            StackStatus(pid=os.getpid(), phase=self._phase, error=self._error, processes=processes),
+        status = StackStatus(
+            pid=os.getpid(),
+            phase=self._phase,
+            error=self._error,
+            waits=self._waits,
+            processes=processes,
         )
+        board.write(self._home, status)

@@ -88,7 +88,6 @@ def _api(api: ApiSettings) -> ApiSettings:
 
 def environment(settings: Settings) -> dict[str, str]:
     """`settings` as the variables that make them again; what isn't here is inherited."""
-    secret_key = settings.s3.aws_secret_access_key
     port = settings.metrics.port
     return {
         "PYTHONPATH": str(ROOT),
@@ -99,11 +98,20 @@ def environment(settings: Settings) -> dict[str, str]:
         "DARKROOM_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "DARKROOM_MONGO__URL": settings.mongo.url.get_secret_value(),
         "DARKROOM_S3__ENDPOINT_URL": settings.s3.endpoint_url or "",
-        "DARKROOM_S3__AWS_ACCESS_KEY_ID": settings.s3.aws_access_key_id or "",
-        "DARKROOM_S3__AWS_SECRET_ACCESS_KEY": secret_key.get_secret_value() if secret_key else "",
+        **_s3_keys(settings.s3),
         "DARKROOM_ENGINE__MODELS": str(settings.engine.models),
         "DARKROOM_API__CORS_ORIGINS": json.dumps(settings.api.cors_origins),
         **({} if port is None else {"DARKROOM_METRICS__PORT": str(port)}),
+    }
+
+
+def _s3_keys(s3: S3Settings) -> dict[str, str]:
+    """Without them boto looks for its own: a profile, a role."""
+    if s3.aws_access_key_id is None or s3.aws_secret_access_key is None:
+        return {}
+    return {
+        "DARKROOM_S3__AWS_ACCESS_KEY_ID": s3.aws_access_key_id,
+        "DARKROOM_S3__AWS_SECRET_ACCESS_KEY": s3.aws_secret_access_key.get_secret_value(),
     }
 
 

@@ -137,6 +137,16 @@ def test_the_environment_makes_the_same_settings_again(
     assert Settings() == wired
 
 
+def test_a_store_without_keys_is_left_to_boto_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_S3__ENDPOINT_URL", "https://s3.example")
+    settings = Settings(home=tmp_path)
+    settled, _ = settle(settings, LAYOUT)
+
+    assert not [name for name in environment(wire(settings, settled)) if "AWS" in name]
+
+
 def test_any_page_may_ask_a_developer_s_own_stack_unless_it_was_told_whose_may(
     settings: Settings,
 ) -> None:
