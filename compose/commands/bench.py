@@ -30,7 +30,7 @@ Save = Annotated[Path | None, typer.Option("--save", help="Write the rows there,
 
 
 def bench(seconds: Seconds = 90, only: Only = None, save: Save = None, json: Json = False) -> None:
-    """Measure this stack against its floor, both sides in one run; exit 1 below a floor."""
+    """Measure this stack; exit 1 where it misses a floor."""
     if only is not None and only not in SHARES:
         raise UsageFailed(f"there is no benchmark {only}", f"choose one of {', '.join(SHARES)}")
     check_runs()

@@ -72,12 +72,12 @@ class LetterPage(LetterLine):
 @app.command("ls")
 def ls(
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
-    before: Annotated[str | None, typer.Option(help="Only letters older than this one.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only letters older than this id.")] = None,
     error: Annotated[str | None, typer.Option(help="Only of this class, such as unsigned.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those dropped, too.")] = False,
     json: Json = False,
 ) -> None:
-    """List letters, newest first; the last line's id is the next page's --before."""
+    """List letters, newest first."""
 
     async def chosen(letters: DeadLetters) -> list[LetterLine]:
         cursor = _order(await letters.find(LetterId.parse(before))) if before else None
@@ -114,13 +114,13 @@ def redrive(
     again: Annotated[bool, typer.Option("--again", help="Though it was redriven before.")] = False,
     json: Json = False,
 ) -> None:
-    """Publish the original messages to their own topics again, byte for byte."""
+    """Publish original messages to their own topics again."""
     _each(letter_ids, lambda letters, letter: letters.redrive(letter, again=again), json=json)
 
 
 @app.command("drop")
 def drop(letter_ids: Ids, json: Json = False) -> None:
-    """Put letters out of sight; Kafka keeps them for as long as it keeps all of them."""
+    """Put letters out of sight; Kafka keeps them."""
     _each(letter_ids, lambda letters, letter: letters.drop(letter), json=json)
 
 

@@ -23,7 +23,7 @@ class Diagnosis(Value):
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, Java, mongod, ports, disk, models, every process and every server."""
+    """Check this machine, the processes and the servers."""
     with err.status("checking"):
         checks = tuple(_checks())
     diagnosis = Diagnosis(ok=all(check.ok for check in checks), checks=checks)

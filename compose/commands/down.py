@@ -16,7 +16,7 @@ class Stopped(Value):
 
 
 def down(json: Json = False) -> None:
-    """Stop this home's processes; its data stays for the next `up`."""
+    """Stop everything; the data stays."""
     began = monotonic()
     with err.status("stopping"):
         stopped = Stopped(stopped=launch.stop(home()), seconds=round(monotonic() - began, 2))

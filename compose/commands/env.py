@@ -11,7 +11,7 @@ from compose.summary import Summary, summary
 
 
 def env(json: Json = False) -> None:
-    """Print what a client of this stack needs: `eval "$(./darkroom env)"` in a shell."""
+    """Print a client's variables: eval "$(./darkroom env)"."""
     state = known_state()
     if state.key is None:
         raise CommandFailed("this home has no key yet", "run `./darkroom up`")

@@ -16,7 +16,7 @@ from services.settings import Settings
 
 
 def lag(json: Json = False) -> None:
-    """Say how far each consumer is behind, and how old the oldest of it is."""
+    """Say how far each consumer is behind."""
     settings = running_settings()
     try:
         with explained(settings.kafka):

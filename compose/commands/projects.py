@@ -30,7 +30,7 @@ class ProjectRow(Value):
 
 @app.command("ls")
 def ls(json: Json = False) -> None:
-    """List the projects that have asked for pictures, or have a weight or a cap."""
+    """List the projects with their weights, caps and runs."""
     for row in asyncio.run(_with_fairness(_rows)):
         _show(row, json)
 
@@ -44,7 +44,7 @@ def set_share(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Give a project its weight and cap; both hold from the next picture on."""
+    """Give a project its weight and its cap."""
 
     async def save(fairness: Fairness) -> ProjectRow:
         share = await fairness.set_share(project, weight, cap)

@@ -28,7 +28,7 @@ class StatusLine(Value):
 
 
 def status(json: Json = False) -> None:
-    """Say which processes run, and how often each was started again."""
+    """Say which processes run and which are ready."""
     written = board.read(home()) if board.is_running(home()) else None
     if json:
         print_json(_line(written))

@@ -39,7 +39,7 @@ def up(  # noqa: PLR0913, PLR0917
     generators: Generators = 1,
     json: Json = False,
 ) -> None:
-    """Start everything, make a first picture, and say how to go on."""
+    """Start everything and make a first picture."""
     layout = Layout(brokers=brokers, api=api, generators=generators)
     with hold(home() / "up.lock"):
         supervisor = None if is_running(home()) else _start(layout, with_us=foreground)

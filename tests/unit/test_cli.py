@@ -1,20 +1,37 @@
 """The command line in this process: what it says when something is wrong, and its exit codes."""
 
+import json
+import logging
+import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
+import structlog
+from typer.testing import CliRunner
 
 from compose import cli
+from compose.commands import test as test_command
+from compose.commands.logs import logs
 from compose.embedded import state
 from compose.embedded.ports import HOST, draw
 from compose.embedded.state import FirstKey, State
+from compose.errors import CommandFailed
 
 KEY = FirstKey(key="dk_x", signing_key_id="x", signing_secret="x", project="default")
 
 Darkroom = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(autouse=True)
+def kept_to_itself() -> Iterator[None]:
+    """What the command line sets for a process that is its own."""
+    yield
+    structlog.reset_defaults()
+    logging.getLogger("aiokafka").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -115,3 +132,61 @@ def test_a_home_that_is_no_folder_is_an_error_with_its_name(darkroom: Darkroom, 
     assert code == 1
     assert str(home) in told
     assert "DARKROOM_HOME" in told
+
+
+def test_kafka_s_driver_keeps_quiet_since_the_command_says_it(
+    darkroom: Darkroom, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKROOM_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+
+    code, told = darkroom("topics")
+
+    assert code == 1
+    assert told.splitlines()[0] == "error Kafka does not answer at 127.0.0.1:1"
+    assert not logging.getLogger("aiokafka").isEnabledFor(logging.ERROR)
+
+
+def test_lines_of_logs_are_json_where_that_is_asked_for(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "logs").mkdir(parents=True)
+    (home / "logs" / "api.log").write_text('one "quoted"\ntwo\n')
+
+    logs(json=True)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        {"process": "api", "line": 'one "quoted"'},
+        {"process": "api", "line": "two"},
+    ]
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_tests_end_in_json_with_what_each_check_found(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], ok: bool
+) -> None:
+    checks = (("first", ("python", "-c", "print('noise')")), ("second", ("python", "-c", "1/0")))
+    monkeypatch.setattr(test_command, "CHECKS", checks if not ok else checks[:1])
+    failed: AbstractContextManager[object] = nullcontext()
+    if not ok:
+        failed = pytest.raises(CommandFailed, match="second found")
+
+    with failed:
+        test_command.test(json=True, pytest_arguments=["--version"])
+
+    found = json.loads(capfd.readouterr().out)
+    assert found["ok"] is ok
+    assert [(check["name"], check["ok"]) for check in found["checks"]] == [
+        ("first", True),
+        ("pytest", True) if ok else ("second", False),
+    ]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_no_line_of_help_is_cut_at_eighty_columns(command: str) -> None:
+    app = cli.build(command)
+    told = CliRunner().invoke(app, [command, "--help"], terminal_width=80).output
+    overview = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+
+    cut = [line for line in (told + overview).splitlines() if re.search(r"\S\.\.\.$", line)]
+    assert [line for line in cut if not line.startswith("Usage")] == []
