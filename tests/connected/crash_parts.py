@@ -72,6 +72,20 @@ class Fuse:
         raise Crash
 
 
+async def lived(fuse: Fuse, life: Coroutine[Any, Any, object]) -> bool:
+    """False when the fuse blew: whoever still waits for an answer will never have one."""
+    living, dying = asyncio.create_task(life), asyncio.create_task(fuse.blown.wait())
+    await asyncio.wait({living, dying}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (living, dying):
+        task.cancel()
+    result, _ = await asyncio.gather(living, dying, return_exceptions=True)
+    if fuse.blown.is_set():
+        return False
+    if isinstance(result, BaseException):
+        raise result
+    return True
+
+
 class FusedCollection:
     """A collection whose writes are counted and whose answers end with the process."""
 

@@ -40,7 +40,7 @@ from services.settings import ROOT, Settings
 from services.signing import Signer
 from services.upkeep import Upkeep
 from tests.conditions import until_answered
-from tests.connected.crash_parts import Fuse, FusedMongo, FusedPublisher, FusedStore
+from tests.connected.crash_parts import Fuse, FusedMongo, FusedPublisher, FusedStore, lived
 from tests.connected.test_fulfilment import generated
 
 CATALOGUE: Final = Catalogue.load(ROOT / "models" / "models.yaml")
@@ -168,18 +168,10 @@ class World:
                 await step(process)
             await process.end()
 
-        taking = asyncio.create_task(take())
-        dying = asyncio.create_task(fuse.blown.wait())
-        await asyncio.wait({taking, dying}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (taking, dying):
-            task.cancel()
-        results = await asyncio.gather(taking, dying, return_exceptions=True)
-        if fuse.blown.is_set():
+        survived = await lived(fuse, take())
+        if not survived:
             await process.bury()
-            return False
-        if isinstance(results[0], BaseException):
-            raise results[0]
-        return True
+        return survived
 
     async def recover(self) -> None:
         """Fresh processes and time, until nothing changes any more."""
