@@ -19,6 +19,7 @@ class ProcessLine(Value):
     name: str
     pid: int | None
     restarts: int
+    ready: bool
     metrics: str | None = None  #: where its `/metrics` is
 
 

@@ -33,6 +33,7 @@ async def start(command: Command, log: Path) -> asyncio.subprocess.Process:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            umask=0o077,  # pictures, messages and keys are the home's owner's
             preexec_fn=dies_with_parent(),
         )
 

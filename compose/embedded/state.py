@@ -60,7 +60,7 @@ def save(home: Path, state: State) -> None:
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
     """Whoever reads it sees the old text or the new one, after a power cut too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{token_hex(4)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "w") as file:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -126,6 +127,14 @@ async def test_everything_lies_in_the_home_whatever_its_name_is(home: Home) -> N
     assert list((home.folder / "s3" / "data").rglob("marked"))
     assert list((home.folder / "kafka" / "data").glob("marks-0"))
     assert (home.folder / "mongod" / "data" / "WiredTiger").exists()
+
+
+async def test_what_it_holds_is_its_owner_s_alone(home: Home) -> None:
+    picture = next((home.folder / "s3" / "data").rglob(WRITTEN))
+    log = next((home.folder / "kafka" / "data").glob("marks-0/*.log"))
+
+    for path in (home.folder, picture, log):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
 @pytest.mark.parametrize("part", ["kafka", "mongod", "s3"])

@@ -81,7 +81,8 @@ def _kill(product: Product, victim: str) -> None:
 
 def _is_back(product: Product, victim: str, killed: int) -> bool:
     process = product.processes()[victim]
-    return bool(process["pid"] and process["pid"] != killed and process["restarts"])
+    ready = process["ready"] and process["restarts"]
+    return bool(ready and process["pid"] not in (None, killed))
 
 
 def _completed(client: httpx2.Client, job: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compose.embedded import ports, state
+from compose.embedded.locks import hold
 from compose.embedded.stack import Layout, settle
 from compose.embedded.state import State
 from compose.embedded.wiring import environment, wire
@@ -38,6 +39,15 @@ def test_only_its_owner_reads_the_state(tmp_path: Path) -> None:
 
     assert stat.S_IMODE((tmp_path / state.FILE).stat().st_mode) == 0o600
     assert [file.name for file in tmp_path.iterdir()] == [state.FILE]
+
+
+def test_a_home_that_is_made_is_its_owner_s_alone(tmp_path: Path) -> None:
+    settle(Settings(home=tmp_path / "settled"), LAYOUT)
+    with hold(tmp_path / "held" / "up.lock"):
+        pass
+
+    for home in ("settled", "held"):
+        assert stat.S_IMODE((tmp_path / home).stat().st_mode) == 0o700
 
 
 def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
