@@ -24,6 +24,10 @@ DRAWS: tuple[sampling.Draw, ...] = (
 )
 
 
+DROWNED = (880, 1000)  #: timesteps at which only the caption says where things are
+SHAPELESS = (550, 950)  #: at which a thing is seen, but not yet which shape it has
+
+
 @dataclass(frozen=True)
 class Phase:
     """A stretch of the curriculum: until how many samples, at what size, which mixture."""
@@ -32,7 +36,8 @@ class Phase:
     side: int
     batch: int
     mixture: tuple[float, float, float, float]
-    noisiest_share: float  #: of timesteps at which only the caption says where things are
+    share: float  #: of timesteps drawn from `among` alone
+    among: tuple[int, int] = DROWNED
 
 
 #: Colour and place are learned as well from small pictures, at a quarter of the cost.
@@ -42,7 +47,10 @@ CURRICULUM = (
     Phase(108_000, 192, 24, (1.0, 0.0, 0.0, 0.0), 1.0),
     Phase(117_000, 192, 24, (0.6, 0.2, 0.1, 0.1), 0.5),
     Phase(150_000, 192, 24, (0.45, 0.2, 0.15, 0.2), 0.2),
-    Phase(10**12, 256, 16, (0.45, 0.2, 0.15, 0.2), 0.3),
+    Phase(174_200, 256, 16, (0.45, 0.2, 0.15, 0.2), 0.3),
+    Phase(182_500, 256, 16, (1.0, 0.0, 0.0, 0.0), 0.8, SHAPELESS),
+    Phase(188_700, 256, 16, (0.15, 0.2, 0.55, 0.1), 0.6, (600, 1000)),
+    Phase(10**12, 256, 16, (0.45, 0.25, 0.12, 0.18), 0.4, (600, 1000)),
 )
 
 

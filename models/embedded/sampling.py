@@ -30,7 +30,8 @@ def draw_single(random: Random) -> Single:
 
 def draw_plain_single(random: Random) -> Single:
     picture = draw_single(random)
-    thing = picture.thing.model_copy(update={"size": "medium", "style": "plain"})
+    size = random.choice(("medium", "large"))
+    thing = picture.thing.model_copy(update={"size": size, "style": "plain"})
     return picture.model_copy(update={"thing": thing})
 
 

@@ -14,7 +14,6 @@ from models.embedded.vocabulary import words
 
 AVERAGE_DECAY = 0.995
 LATE_BIAS = 0.6  #: below one draws more noisy timesteps
-NOISIEST = 880  #: from here on a thing drowns in noise
 
 
 class Training:
@@ -81,6 +80,7 @@ class Training:
 def draw_timesteps(phase: Phase, random: torch.Generator) -> Tensor:
     count = phase.batch
     any_time = 1000 * torch.rand(count, generator=random) ** LATE_BIAS
-    late = NOISIEST + (1000 - NOISIEST) * torch.rand(count, generator=random)
-    noisiest = torch.rand(count, generator=random) < phase.noisiest_share
-    return torch.where(noisiest, late, any_time).long().clamp(max=999)
+    low, high = phase.among
+    chosen = low + (high - low) * torch.rand(count, generator=random)
+    among = torch.rand(count, generator=random) < phase.share
+    return torch.where(among, chosen, any_time).long().clamp(max=999)
