@@ -45,6 +45,7 @@ OUTCOMES: Final = Counter(
     "darkroom_outcomes", "Runs that have ended, why if they failed.", ("outcome", "reason")
 )
 ENGINE_DEATHS: Final = Counter("darkroom_engine_deaths", "Engine processes that died at work.")
+ENGINE_READY: Final = Gauge("darkroom_engine_ready", "1 while a loaded engine is there, 0 before.")
 STAGE_SECONDS: Final = Histogram(
     "darkroom_stage_seconds", "How long runs stay in each stage.", ("stage",), buckets=WORK
 )

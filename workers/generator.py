@@ -125,6 +125,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         S3ObjectStore.open(settings.s3) as store,
         EngineProcess.open(settings.engine) as engine,
     ):
+        metrics.ENGINE_READY.set_function(lambda: engine.ready)
         queue = Queue(mongo, settings.generator)
         fairness = Fairness(mongo, catalogue)
         upkeep = Upkeep(queue, fairness, store)

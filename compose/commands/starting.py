@@ -54,8 +54,9 @@ def _show(progress: Progress, status: StackStatus) -> None:
             shown[process.name] = progress.add_task(process.name, total=1)
         if process.name in shown:
             again = f" (restarted {process.restarts} times)" if process.restarts else ""
+            loads = " loads its model" if process.loads else ""
             progress.update(
                 shown[process.name],
-                description=f"{process.name}{again}",
+                description=f"{process.name}{again}{loads}",
                 completed=int(process.ready),
             )

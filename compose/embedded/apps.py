@@ -5,12 +5,16 @@ from time import monotonic
 
 from compose.embedded.parts import Command
 from compose.embedded.ports import HOST
-from compose.embedded.probes import http_status
+from compose.embedded.probes import http_status, metric
 from compose.embedded.wiring import ROOT, environment
 from services.settings import Settings
 
 ALIVE_SECONDS = 1.0  #: a worker that lived this long has passed its start
 GRACE_SECONDS = 5.0
+
+
+GENERATOR = "workers.generator"
+ENGINE_READY = "darkroom_engine_ready"  #: the generator's own word that its model is loaded
 
 
 class Worker:
@@ -21,6 +25,7 @@ class Worker:
     ) -> None:
         self.name = name
         self.stop_seconds = stop_seconds
+        self._model_at = port if module == GENERATOR else None
         served = settings.metrics.model_copy(update={"port": port})
         self.command = python(settings.model_copy(update={"metrics": served}), "-m", module)
         self._started_at = monotonic()
@@ -32,7 +37,9 @@ class Worker:
         pass
 
     async def ready(self) -> bool:
-        return monotonic() - self._started_at > ALIVE_SECONDS
+        if monotonic() - self._started_at <= ALIVE_SECONDS:
+            return False
+        return self._model_at is None or await metric(self._model_at, ENGINE_READY) == 1
 
 
 class Api:

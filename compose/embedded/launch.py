@@ -22,6 +22,7 @@ from compose.errors import CommandFailed
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 300.0
+MODEL_SECONDS = 3600.0  #: while nothing but models is waited for: the first may be fetched
 STOP_SECONDS = 60.0  #: longer than any part's own grace
 
 
@@ -61,13 +62,14 @@ def start(home: Path, layout: Layout, *, with_us: bool = False) -> subprocess.Po
 
 def follow(home: Path, supervisor: subprocess.Popen[bytes] | None = None) -> Iterator[StackStatus]:
     """Each new status up to the first that is ready; raises when it never will be."""
-    deadline = monotonic() + READY_SECONDS
+    began = monotonic()
     seen: StackStatus | None = None
     while seen is None or not seen.ready:
         ended = supervisor.poll() is not None if supervisor else not board.is_running(home)
-        if ended or monotonic() > deadline:
-            raise _failure(home, board.read(home))
         status = board.read(home)
+        patience = MODEL_SECONDS if status is not None and status.loads else READY_SECONDS
+        if ended or monotonic() - began > patience:
+            raise _failure(home, status)
         if status is not None and status != seen:
             seen = status
             yield status

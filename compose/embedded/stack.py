@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from compose.embedded import kafka, mongod, ports, s3
-from compose.embedded.apps import Api, Worker, metrics_port, numbered, python
+from compose.embedded.apps import GENERATOR, Api, Worker, metrics_port, numbered, python
 from compose.embedded.jars import Jar, read_lock
 from compose.embedded.options import EmbeddedOptions
 from compose.embedded.parts import Part
@@ -14,8 +14,6 @@ from compose.embedded.wiring import has_own_kafka, has_own_mongod, has_own_s3, u
 from compose.errors import CommandFailed, UsageFailed
 from schemas.common import Value
 from services.settings import Settings
-
-GENERATOR = "workers.generator"
 
 
 class Layout(Value):

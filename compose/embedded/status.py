@@ -21,6 +21,10 @@ class ProcessStatus(Value):
     restarts: int = 0
     ready: bool = False
 
+    @property
+    def loads(self) -> bool:
+        return self.name.startswith("generator") and self.pid is not None and not self.ready
+
 
 class StackStatus(Value):
     pid: int  #: the supervisor's own
@@ -32,6 +36,12 @@ class StackStatus(Value):
     @property
     def ready(self) -> bool:
         return self.phase == "ready" and all(process.ready for process in self.processes)
+
+    @property
+    def loads(self) -> bool:
+        """Only models are waited for, which may take their time."""
+        late = [process for process in self.processes if not process.ready]
+        return bool(late) and all(process.loads for process in late)
 
 
 def is_running(home: Path) -> bool:

@@ -92,7 +92,8 @@ class Supervisor:
         ended = asyncio.create_task(process.wait())
         while not ended.done():
             await asyncio.wait({ended}, timeout=LISTEN_SECONDS)
-            self._waits = tail(file, lines=1, after=earlier)
+            said = tail(file, lines=1, after=earlier)
+            self._waits = said if said.startswith("waits for") else ""
             self._write()
         self._waits = ""
         if ended.result():

@@ -71,6 +71,12 @@ class EngineProcess:
             raise EngineDied
 
     @property
+    def ready(self) -> bool:
+        """Whether there is a child that has loaded the default model."""
+        child = self._child
+        return child is not None and child.ready.is_set() and not child.ended
+
+    @property
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
 
