@@ -3,6 +3,7 @@
 The table in docs/reliability.md is `ROWS`. Each row passes, and fails without its mechanism.
 """
 
+import random
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
@@ -30,7 +31,7 @@ from tests.connected.crash_stories import (
     STRANGE,
     Story,
 )
-from tests.connected.crash_world import Process, World, world_of
+from tests.connected.crash_world import LIFE, Process, World, world_of
 
 pytestmark = pytest.mark.connected
 
@@ -160,6 +161,21 @@ async def test_wherever_a_process_dies_each_run_ends_once(world: World, name: st
         await told(world, STORIES[name], fuse)
 
     assert set(fuse.writes) <= {row.point for row in ROWS.values()} | ELSEWHERE
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_who_makes_up_for_a_death_may_die_of_it_too(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    story = chance.choice([JOB, CHAIN, DOOMED, STRANGE])
+    await world.begin()
+    await story.before(world)
+    await world.live(Fuse(nth=chance.randint(1, 25)), *story.steps)
+    await world.live(Fuse(), *story.again)
+    for _ in range(3):
+        await world.pass_time()
+        await world.live(Fuse(nth=chance.randint(1, 8)), *LIFE)
+    await world.recover()
+    await world.check(story.allowed, story.counts)
 
 
 def test_the_document_tells_of_every_row() -> None:
