@@ -26,17 +26,7 @@ EVENT_TYPES: Final[tuple[type[CloudEvent], ...]] = (
     events.GenerationCancelled,
     events.RecipePublished,
     events.DeadLetter,
-    library_events.ImageUploaded,
-    library_events.ImageMarked,
-    library_events.ImagePurged,
-    library_events.AliasAssigned,
-    library_events.AliasRemoved,
-    library_events.FlowCreated,
-    library_events.FlowDeleted,
-    library_events.PresetSaved,
-    library_events.PresetDeleted,
-    library_events.KeyCreated,
-    library_events.KeyRevoked,
+    *library_events.LIBRARY_EVENTS,
 )
 
 

@@ -130,3 +130,17 @@ LibraryEvent = Annotated[
     | KeyRevoked,
     Field(discriminator="type"),
 ]
+
+LIBRARY_EVENTS: tuple[type[CloudEvent], ...] = (
+    ImageUploaded,
+    ImageMarked,
+    ImagePurged,
+    AliasAssigned,
+    AliasRemoved,
+    FlowCreated,
+    FlowDeleted,
+    PresetSaved,
+    PresetDeleted,
+    KeyCreated,
+    KeyRevoked,
+)

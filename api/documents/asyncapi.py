@@ -59,19 +59,7 @@ CHANNELS: Final = (
     Channel(
         topic=topics.LIBRARY_EVENTS,
         description="Uploads, marks, aliases, flows, presets and keys (no secrets).",
-        messages=(
-            library_events.ImageUploaded,
-            library_events.ImageMarked,
-            library_events.ImagePurged,
-            library_events.AliasAssigned,
-            library_events.AliasRemoved,
-            library_events.FlowCreated,
-            library_events.FlowDeleted,
-            library_events.PresetSaved,
-            library_events.PresetDeleted,
-            library_events.KeyCreated,
-            library_events.KeyRevoked,
-        ),
+        messages=library_events.LIBRARY_EVENTS,
         key="The project's id.",
     ),
     Channel(

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from typer import Typer
@@ -19,9 +18,9 @@ from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS
 from services.broker import Publisher
 from services.dead_letters import Header, bury
 from services.errors import UnreadableMessage
-from services.migration import migrate
 from services.settings import Settings
 from tests.connected.kafka_parts import tail_of
+from tests.connected.own_stack import own_stack
 
 pytestmark = pytest.mark.connected
 
@@ -31,15 +30,7 @@ HEADERS = (("darkroom-signature", b"k:\xffxyz"), ("x", b""))
 
 @pytest.fixture(scope="module")
 async def settings(stack: Settings) -> Settings:
-    name = f"test-{uuid4().hex}"
-    own = stack.model_copy(
-        update={
-            "kafka": stack.kafka.model_copy(update={"topic_prefix": f"{name}."}),
-            "mongo": stack.mongo.model_copy(update={"database": name}),
-        }
-    )
-    await migrate(own)
-    return own
+    return await own_stack(stack)
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ from services.records import Record
 from services.settings import Settings
 from services.topic_admin import TopicAdmin
 from services.watchdog import Watchdog
+from tests.connected.own_stack import own_stack
 from tests.connected.queue_parts import make_row
 from tests.connected.test_dead_letters_command import Buried
 from workers.projector import project
@@ -46,17 +47,7 @@ IDLE = {"intake lag"}
 
 @pytest.fixture
 async def settings(stack: Settings) -> Settings:
-    """Topics, a database and a bucket of its own."""
-    name = f"test-{uuid4().hex}"
-    own = stack.model_copy(
-        update={
-            "kafka": stack.kafka.model_copy(update={"topic_prefix": f"{name}."}),
-            "mongo": stack.mongo.model_copy(update={"database": name}),
-            "s3": stack.s3.model_copy(update={"bucket": name}),
-        }
-    )
-    await migrate(own)
-    return own
+    return await own_stack(stack)
 
 
 @pytest.fixture

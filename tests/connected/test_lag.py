@@ -23,10 +23,10 @@ from services.admission import job_document
 from services.broker import Publisher, client_settings
 from services.gauges import Gauges, show_lags
 from services.lag import KafkaLag, Lag
-from services.migration import migrate
 from services.mongo import Mongo, open_mongo
 from services.queue import row_document
 from services.settings import Settings
+from tests.connected.own_stack import own_stack
 from tests.connected.queue_parts import make_row
 
 pytestmark = pytest.mark.connected
@@ -34,15 +34,7 @@ pytestmark = pytest.mark.connected
 
 @pytest.fixture
 async def settings(stack: Settings) -> Settings:
-    name = f"test-{uuid4().hex}"
-    own = stack.model_copy(
-        update={
-            "kafka": stack.kafka.model_copy(update={"topic_prefix": f"{name}."}),
-            "mongo": stack.mongo.model_copy(update={"database": name}),
-        }
-    )
-    await migrate(own)
-    return own
+    return await own_stack(stack)
 
 
 @pytest.fixture

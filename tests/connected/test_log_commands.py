@@ -17,8 +17,8 @@ from compose.errors import CommandFailed
 from schemas.jobs import Dialect, GenerationSpec, Job
 from schemas.topics import GENERATION_EVENTS, TOPICS
 from services.broker import Publisher
-from services.migration import migrate
 from services.settings import Settings
+from tests.connected.own_stack import own_stack
 from tests.connected.projection_parts import life
 
 pytestmark = pytest.mark.connected
@@ -26,15 +26,7 @@ pytestmark = pytest.mark.connected
 
 @pytest.fixture(scope="module")
 async def settings(stack: Settings) -> Settings:
-    name = f"test-{uuid4().hex}"
-    own = stack.model_copy(
-        update={
-            "kafka": stack.kafka.model_copy(update={"topic_prefix": f"{name}."}),
-            "mongo": stack.mongo.model_copy(update={"database": name}),
-        }
-    )
-    await migrate(own)
-    return own
+    return await own_stack(stack)
 
 
 @pytest.fixture
