@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
 SUBMIT = "/api/v1/images/generate-async"
 JOBS = "/api/v1/images/jobs/"
+PATIENCE = 30.0  #: seconds
 ORDER = {"pending": 0, "queued": 0, "processing": 1, "completed": 2, "failed": 2}
 
 
@@ -50,7 +51,7 @@ def test_the_same_seed_gives_the_same_bytes(product: Product, tmp_path: Path) ->
 
 
 def test_200_submits_polled_at_once_are_found_and_only_go_forward(product: Product) -> None:
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(50) as pool:
         seen = list(pool.map(_submit_and_watch, [product] * 200))
 
     for states in seen:
@@ -58,7 +59,8 @@ def test_200_submits_polled_at_once_are_found_and_only_go_forward(product: Produ
         percents = [percent for _, percent in states]
         assert ranks == sorted(ranks)
         assert percents == sorted(percents)
-        assert states[-1][0] == "completed"
+        assert states[-1][0] in ("completed", "failed"), "those that took too long were cancelled"
+    assert sum(states[-1][0] == "completed" for states in seen) >= 20
 
 
 def test_everything_is_still_there_after_down_and_up(product: Product, tmp_path: Path) -> None:
@@ -89,8 +91,9 @@ def _manifest(file: Path) -> dict[str, Any]:
 
 
 def _submit_and_watch(product: Product) -> list[tuple[str, int]]:
+    """Every state up to the last; what isn't done within `PATIENCE` is cancelled."""
     states: list[tuple[str, int]] = []
-    deadline = time.monotonic() + 300
+    began, cancelled = time.monotonic(), False
     with product.client() as client:
         job = _submit(client)
         while not states or ORDER[states[-1][0]] < 2:
@@ -98,7 +101,9 @@ def _submit_and_watch(product: Product) -> list[tuple[str, int]]:
             assert answer.status_code == 200, answer.text
             body = answer.json()
             states.append((body["status"], body["progress_percentage"]))
-            assert time.monotonic() < deadline
+            if not cancelled and time.monotonic() > began + PATIENCE:
+                cancelled = client.delete(JOBS + str(job)).status_code == 200
+            assert time.monotonic() < began + 300
             time.sleep(0.2)
     return states
 
