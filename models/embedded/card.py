@@ -48,7 +48,7 @@ Other words are split into letters and do little. There is no person, no text, n
 
 ## How it is built
 AutoencoderTiny (4 latent channels, 1/8 size, exact averaging as its encoder), CLIPTextModel (2
-layers, 128 wide), UNet2DConditionModel (32, 64, 128 channels), v-prediction with zero terminal
+layers, 128 wide), UNet2DConditionModel (32, 64, 128, 128 channels), v-prediction with zero terminal
 SNR. Trained at 128 x 128 first, then at 256 x 256, which is its best size.
 """
 
