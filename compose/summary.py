@@ -68,5 +68,5 @@ API key        {summary.api_key}
 Kafka          {summary.kafka}
 home           {summary.home}
 
-next: ./darkroom generate "{prompt}" -o circle.png
+next: ./darkroom generate "{prompt}" -o boat.png
       ./darkroom status | logs | doctor | down""")

@@ -14,7 +14,7 @@ from schemas.jobs import Tier
 from schemas.wire.blog import GenerationBody
 
 FILE = "first-picture.png"
-PROMPT = "a red circle on a blue background"
+PROMPT = "the sun and a red boat on the sea at sunset"
 DEATHS = 3  #: of one process while the picture is waited for
 
 

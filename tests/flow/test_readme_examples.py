@@ -18,7 +18,7 @@ OVER_HTTP, OVER_KAFKA = (block for block in BLOCKS if "./darkroom up" not in blo
 def test_the_curl_example_ends_with_a_picture(product: Product, tmp_path: Path) -> None:
     _type(product, OVER_HTTP, tmp_path)
 
-    assert (tmp_path / "triangle.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "house.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_kafka_example_prints_what_happens_up_to_the_picture(
