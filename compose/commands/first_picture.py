@@ -21,7 +21,7 @@ DEATHS = 3  #: of one process while the picture is waited for
 def first_picture(url: str, key: FirstKey, home: Path) -> tuple[Path, float]:
     """The file, and the seconds it took."""
     began = monotonic()
-    body = GenerationBody(prompt=PROMPT, quality=Tier.DRAFT)
+    body = GenerationBody(prompt=PROMPT, quality=Tier.STANDARD)
     with Client.open(url, key.key, Deaths(home).check) as client:
         _, files = make(client, body, home / FILE)
     return files[0], monotonic() - began
