@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import blog, files, health, metrics, problems
+from api import blog, files, health, metrics, problems, studio
 from api.documents import pages
 from api.edge import Edge
 from api.readiness import Readiness
@@ -33,7 +33,14 @@ from services.signing import Signer
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
 #: Tried in this order: the busiest first, and within a dialect literal paths before ids.
-ROUTES = (*blog.routes, *files.routes, *health.routes, *metrics.routes, *pages.routes)
+ROUTES = (
+    *blog.routes,
+    *studio.routes,
+    *files.routes,
+    *health.routes,
+    *metrics.routes,
+    *pages.routes,
+)
 EXPOSED = (
     "ETag",
     "Idempotent-Replayed",

@@ -12,10 +12,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.common import Value
-from schemas.wire import blog
+from schemas.wire import blog, studio
 from schemas.wire.problems import Problem, Reason
 from services.broker import BROKER_OUTAGES
-from services.errors import DarkroomError, InvalidRequest, RateLimited, Unauthorized, Unavailable
+from services.errors import (
+    DarkroomError,
+    IdempotencyMismatch,
+    InvalidRequest,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+)
 from services.mongo import OUTAGES
 
 log = structlog.get_logger()
@@ -39,7 +46,10 @@ def answer(request: Request, error: Exception) -> Response:
     refusal = refused(error)
     if refusal.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         refusal = refusal.model_copy(update={"headers": {"Allow": _allowed(request)}})
-    return shape_of(request.url.path)(refusal)
+    shape = shape_of(request.url.path)
+    if isinstance(error, HTTPException) and refusal.status_code == HTTPStatus.NOT_FOUND:
+        refusal = refusal.model_copy(update={"message": shape.no_such_path or refusal.message})
+    return shape(refusal)
 
 
 def refused(error: Exception) -> Refusal:
@@ -69,10 +79,18 @@ class Shape(NamedTuple):
     model: type[Value]
     fill: Callable[[Refusal], Value]
     media_type: str = "application/json"
+    bad_input: int = 422
+    no_such_path: str | None = None  #: what is said of an id that is none
 
     def __call__(self, refusal: Refusal) -> Response:
         text = self.fill(refusal).model_dump_json(exclude_none=True)
-        return Response(text, refusal.status_code, refusal.headers, self.media_type)
+        return Response(text, self._status(refusal), refusal.headers, self.media_type)
+
+    def _status(self, refusal: Refusal) -> int:
+        """A key that was used for another request is 422 in every dialect."""
+        if refusal.code == IdempotencyMismatch.code or refusal.status_code != 422:
+            return refusal.status_code
+        return self.bad_input
 
 
 def problem(refusal: Refusal) -> Problem:
@@ -89,19 +107,29 @@ def detail(refusal: Refusal) -> blog.Refusal:
     return blog.Refusal(detail=refusal.message)
 
 
+def enveloped(refusal: Refusal) -> studio.ErrorReply:
+    return studio.ErrorReply(error=studio.Error(code=refusal.code, message=refusal.message))
+
+
 DETAIL: Final = Shape(blog.Refusal, detail)
 PROBLEM: Final = Shape(Problem, problem, "application/problem+json")
+STUDIO: Final = Shape(studio.ErrorReply, enveloped, bad_input=400)
 
-#: Which path begins as whose; the first that fits, `PROBLEM` for the rest.
+#: Which path, ended by a slash, begins as whose; the first that fits, `PROBLEM` for the rest.
 SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
     ("/api/v1/images/generate", DETAIL),
     ("/api/v1/images/jobs", DETAIL),
     ("/api/v1/images/batch", DETAIL),
+    ("/api/v1/generations/", STUDIO._replace(no_such_path="Generation not found")),
+    ("/api/v1/flows/", STUDIO._replace(no_such_path="Flow not found")),
+    ("/api/v1/images/", STUDIO._replace(no_such_path="Image not found")),
+    ("/api/v1/live/", STUDIO),
+    ("/api/v1/keys/", STUDIO),
 )
 
 
 def shape_of(path: str) -> Shape:
-    return next((shape for prefix, shape in SHAPES if path.startswith(prefix)), PROBLEM)
+    return next((shape for prefix, shape in SHAPES if f"{path}/".startswith(prefix)), PROBLEM)
 
 
 def _allowed(request: Request) -> str:

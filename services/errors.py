@@ -35,6 +35,48 @@ class InvalidRequest(DarkroomError):
         self.pointer = pointer  #: JSON Pointer (RFC 6901) of what is wrong
 
 
+class PromptRequired(InvalidRequest):
+    """Prompt is required"""
+
+    code = "prompt_required"
+
+
+class InvalidAlias(InvalidRequest):
+    """Invalid alias"""
+
+    code = "invalid_alias"
+
+
+class ReservedAlias(InvalidRequest):
+    """Reserved alias"""
+
+    code = "reserved_alias"
+
+
+class AliasTaken(InvalidRequest):
+    """Alias already exists"""
+
+    code = "alias_taken"
+
+
+class StillRunning(InvalidRequest):
+    """The generation is still running"""
+
+    code = "still_running"
+
+
+class UnsupportedImage(InvalidRequest):
+    """Unsupported image format"""
+
+    code = "unsupported_image"
+
+
+class FileTooLarge(InvalidRequest):
+    """File too large"""
+
+    code = "file_too_large"
+
+
 class Unauthorized(DarkroomError):
     """The API key is missing, unknown, expired or revoked."""
 
@@ -54,6 +96,24 @@ class NotFound(DarkroomError):
 
     code = "not_found"
     status_code = 404
+
+
+class GenerationNotFound(NotFound):
+    """Generation not found"""
+
+    code = "generation_not_found"
+
+
+class FlowNotFound(NotFound):
+    """Flow not found"""
+
+    code = "flow_not_found"
+
+
+class ImageNotFound(NotFound):
+    """Image not found"""
+
+    code = "image_not_found"
 
 
 class Gone(DarkroomError):

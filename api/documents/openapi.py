@@ -17,7 +17,7 @@ from api.documents.operations import (
     Answer,
     Operation,
 )
-from api.problems import shape_of
+from api.problems import Shape, shape_of
 from schemas.common import Value
 
 VERSION: Final = "1.0.0"  #: of the HTTP API
@@ -113,7 +113,7 @@ def _responses(route: Route, operation: Operation, references: References) -> di
             media_type=shape.media_type,
             headers=REFUSAL_HEADERS.get(status, ()),
         )
-        for status in operation.refusals
+        for status in _refusals(operation, shape)
     }
     # a 416 has no body
     if 416 in refusals:
@@ -121,6 +121,12 @@ def _responses(route: Route, operation: Operation, references: References) -> di
         refusals[416] = Answer(description=REFUSALS[416], headers=headers)
     answers = refusals | operation.answers
     return {str(status): _answer(answer, references) for status, answer in answers.items()}
+
+
+def _refusals(operation: Operation, shape: Shape) -> set[int]:
+    """With bad input as the dialect answers it; a key used for another request is always 422."""
+    every = {shape.bad_input if status == 422 else status for status in operation.refusals}
+    return every | ({422} if "Idempotency-Key" in operation.headers else set())
 
 
 def _answer(answer: Answer, references: References) -> Json:

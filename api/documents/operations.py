@@ -12,6 +12,7 @@ INTEGER: Final[JsonValue] = {"type": "integer", "minimum": 0}
 STRING: Final[JsonValue] = {"type": "string"}
 
 REFUSALS: Final = {
+    400: "The request is not valid.",
     401: "The key or token is missing, unknown, expired or revoked.",
     403: "The key may not do this.",
     404: "There is no such thing here.",

@@ -181,6 +181,30 @@ def test_another_origin_is_not_allowed(client: TestClient) -> None:
     assert "access-control-allow-origin" not in response.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/api/v1/generations/none", "Generation not found"),
+        ("/api/v1/flows/none/images", "Flow not found"),
+        ("/api/v1/images/none", "Image not found"),
+        ("/api/v1/live/none", "Not Found"),
+        ("/api/v1/keys/none/none", "Not Found"),
+    ],
+)
+def test_what_is_no_id_is_studio_s_404(client: TestClient, path: str, message: str) -> None:
+    response = client.get(path, headers=HEADERS)
+
+    assert response.status_code == 404
+    error = {"code": "not_found", "message": message}
+    assert response.json() == {"success": False, "error": error}
+
+
+def test_a_path_that_only_begins_as_studio_s_is_nobody_s(client: TestClient) -> None:
+    response = client.get("/api/v1/flowsheets", headers=HEADERS)
+
+    assert response.headers["content-type"] == "application/problem+json"
+
+
 @pytest.mark.parametrize("host", ["evil.example/x?", "a b", "<script>", "user@host"])
 def test_a_host_header_that_is_none_never_gets_into_a_url(client: TestClient, host: str) -> None:
     location = client.post(SUBMIT, json=BODY, headers=HEADERS).headers["location"]
