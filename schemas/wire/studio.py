@@ -1,8 +1,8 @@
 """The studio dialect's envelopes: every reply says whether it succeeded. camelCase."""
 
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from schemas.common import Value
@@ -19,6 +19,38 @@ class Camel(Value):
 class Data(Camel, Generic[T]):
     success: Literal[True] = True
     data: T
+
+
+class Pagination(Camel):
+    limit: int
+    offset: int
+    total: int
+    has_more: bool
+
+
+class Page(Camel, Generic[T]):
+    """A list, newest first."""
+
+    success: Literal[True] = True
+    data: tuple[T, ...]
+    pagination: Pagination
+
+    @classmethod
+    def of(cls, data: tuple[T, ...], total: int, asked: "PageQuery") -> Self:
+        pagination = Pagination(
+            limit=asked.limit,
+            offset=asked.offset,
+            total=total,
+            has_more=asked.offset + len(data) < total,
+        )
+        return cls(data=data, pagination=pagination)
+
+
+class PageQuery(Camel):
+    """What the query of every list may say."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class Error(Camel):
