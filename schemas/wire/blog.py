@@ -7,15 +7,14 @@ from uuid import UUID
 from pydantic import Field, model_validator
 
 from schemas.common import Prompt, Seed, Text, Time, Value, now
-from schemas.images import Picture
 from schemas.jobs import Job, Run, Stage, Status, Tier
+from schemas.wire.shared import error_message, picture_url
 
 Side = Annotated[int, Field(ge=256, le=2048, multiple_of=8, strict=True)]
 Label = Annotated[Text, Field(max_length=200)]
 
 PROVIDER: Final = "darkroom"
 POLL_PATH: Final = "/api/v1/images/jobs/"
-PICTURES_PATH: Final = "/static/uploads/"
 WORDS: Final = {
     Status.PENDING: "queued",
     Status.RUNNING: "processing",
@@ -155,7 +154,7 @@ def polled(job: Job, origin: str) -> ImageJobStatusResponse:
         started_at=run.started_at,
         completed_at=run.ended_at,
         result=_result(job, run, origin),
-        error_message=_error(run),
+        error_message=error_message(run),
         estimated_time_remaining=_remaining(job, run),
         is_draft=job.is_draft,
         final_job_id=job.final_job_id,
@@ -173,10 +172,6 @@ def generated(job: Job, origin: str) -> ImageGenerationResponse | None:
 
 def listed(jobs: Sequence[Job], total: int, origin: str) -> JobList:
     return JobList(jobs=tuple(polled(job, origin) for job in jobs), total=total)
-
-
-def picture_url(picture: Picture, origin: str) -> str:
-    return f"{origin}{PICTURES_PATH}{picture.relative_path}"
 
 
 def _percent(run: Run) -> int:
@@ -201,7 +196,7 @@ def _remaining(job: Job, run: Run) -> float | None:
     """What was promised less what has passed; nothing once that is over."""
     if run.status.terminal or job.estimated_seconds is None:
         return None
-    passed = (now() - job.created_at).total_seconds()
+    passed = (now() - job.requested_at).total_seconds()
     return round(max(job.estimated_seconds - passed, 0.0), 2)
 
 
@@ -223,12 +218,3 @@ def _result(job: Job, run: Run, origin: str) -> Result | None:
         model=run.output.model,
         cost=run.output.cost,
     )
-
-
-def _error(run: Run) -> str | None:
-    if run.status not in (Status.FAILED, Status.CANCELLED):
-        return None
-    message = run.failure.message if run.failure else "The generation failed"
-    if run.status is Status.CANCELLED and "cancelled" not in message:
-        return f"The job was cancelled: {message}"
-    return message
