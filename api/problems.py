@@ -141,12 +141,11 @@ def _allowed(request: Request) -> str:
 
 
 def _of_ours(error: DarkroomError) -> Refusal:
-    pointer = error.pointer if isinstance(error, InvalidRequest) else ""
     return Refusal(
         status_code=503 if error.status_code == 500 else error.status_code,
         code=error.code,
         message=error.message,
-        reasons=(Reason(pointer=pointer, detail=error.message),) if pointer else (),
+        reasons=(Reason(pointer=error.pointer, detail=error.message),) if error.pointer else (),
         headers=_headers(error),
     )
 

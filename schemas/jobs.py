@@ -1,5 +1,6 @@
 """Jobs, runs and their states: what a caller asks for and polls."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -73,10 +74,13 @@ class ReferenceRole(StrEnum):
 
 
 class Reference(Value):
-    """A picture that another picture is made from, resolved at admission."""
+    """A picture that another picture is made from, resolved at admission.
+
+    Before that it is what the caller said: an image, a job, or an alias alone.
+    """
 
     image_id: UUID | None = None
-    job_id: UUID | None = None  #: still pending then; it is also in `after`
+    job_id: UUID | None = None  #: still pending then; its run is also in `after`
     alias: Text | None = None  #: the name it was called by
     role: ReferenceRole = ReferenceRole.IMAGE
 
@@ -209,9 +213,12 @@ class Job(Value):
     spec: GenerationSpec
     run: UUID  #: the current run; only an explicit retry moves it on
     run_number: int = 1
-    after: tuple[UUID, ...] = ()
+    after: tuple[UUID, ...] = ()  #: runs that must succeed first; a first run has its job's id
     lane: Lane = Lane.INTERACTIVE
     flow_id: UUID | None = None
+    alias: Text | None = None  #: project alias that the output has claimed
+    flow_alias: Text | None = None
+    aspect_ratio: Text | None = None  #: as asked for; the size in `spec` is the model's
     batch_id: UUID | None = None
     blog_id: str | None = None
     blog_job_id: str | None = None
@@ -222,10 +229,17 @@ class Job(Value):
     traceparent: str | None = None
     meta: Meta = Field(default_factory=dict)
     idempotency: Idempotency | None = None
-    published: bool = False  #: the broker has acknowledged the command
-    estimated_seconds: float | None = None  #: from `created_at` to the pictures, as promised then
+    published: bool = False  #: the broker has acknowledged the current run's command
+    estimated_seconds: float | None = None  #: from `requested_at` to the pictures, as promised then
     created_at: Time = Field(default_factory=now)
+    rerun_at: Time | None = None  #: when the current run was asked for, unless it is the first
+    rerun_keys: tuple[Idempotency, ...] = ()  #: of the retries that a day still remembers
     state: JobState = Field(default_factory=JobState)
+
+    @property
+    def requested_at(self) -> datetime:
+        """When the current run was asked for."""
+        return self.rerun_at or self.created_at
 
     @property
     def current(self) -> Run:

@@ -9,8 +9,9 @@ class DarkroomError(Exception):
     code: ClassVar[str] = "error"
     status_code: ClassVar[int] = 500
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, pointer: str = "") -> None:
         super().__init__(message or self.__doc__ or self.code)
+        self.pointer = pointer  #: JSON Pointer (RFC 6901) of what is wrong in a request
 
     @property
     def message(self) -> str:
@@ -29,10 +30,6 @@ class InvalidRequest(DarkroomError):
 
     code = "invalid_request"
     status_code = 422
-
-    def __init__(self, message: str | None = None, pointer: str = "") -> None:
-        super().__init__(message)
-        self.pointer = pointer  #: JSON Pointer (RFC 6901) of what is wrong
 
 
 class PromptRequired(InvalidRequest):
