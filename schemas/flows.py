@@ -1,4 +1,4 @@
-"""Flows: chains of jobs and images with their own aliases."""
+"""Flows: chains of jobs and images; their aliases are documents of their own."""
 
 from uuid import UUID
 
@@ -19,7 +19,6 @@ class Flow(Value):
 
     id: UUID = Field(alias="_id")
     project: ProjectId
-    aliases: dict[str, UUID] = Field(default_factory=dict)
     meta: Meta = Field(default_factory=dict)
     created_at: Time = Field(default_factory=now)
     updated_at: Time = Field(default_factory=now)

@@ -32,6 +32,15 @@ class ImagePurgedData(LibraryData):
     image_id: UUID
 
 
+class GenerationMarkedData(LibraryData):
+    job_id: UUID
+    deleted_at: Time | None = None
+
+
+class GenerationPurgedData(LibraryData):
+    job_id: UUID
+
+
 class AliasAssignedData(LibraryData):
     name: str
     flow_id: UUID | None = None
@@ -74,6 +83,16 @@ class ImageMarked(CloudEvent):
 class ImagePurged(CloudEvent):
     type: Literal["dev.darkroom.image.purged.v1"] = "dev.darkroom.image.purged.v1"
     data: ImagePurgedData
+
+
+class GenerationMarked(CloudEvent):
+    type: Literal["dev.darkroom.generation.marked.v1"] = "dev.darkroom.generation.marked.v1"
+    data: GenerationMarkedData
+
+
+class GenerationPurged(CloudEvent):
+    type: Literal["dev.darkroom.generation.purged.v1"] = "dev.darkroom.generation.purged.v1"
+    data: GenerationPurgedData
 
 
 class AliasAssigned(CloudEvent):
@@ -120,6 +139,8 @@ LibraryEvent = Annotated[
     ImageUploaded
     | ImageMarked
     | ImagePurged
+    | GenerationMarked
+    | GenerationPurged
     | AliasAssigned
     | AliasRemoved
     | FlowCreated
@@ -135,6 +156,8 @@ LIBRARY_EVENTS: tuple[type[CloudEvent], ...] = (
     ImageUploaded,
     ImageMarked,
     ImagePurged,
+    GenerationMarked,
+    GenerationPurged,
     AliasAssigned,
     AliasRemoved,
     FlowCreated,

@@ -36,7 +36,8 @@ class Gauges:
         if began < self._depths_after:
             return
         show_depths(await depths(self._mongo))
-        for found in (await lag.outbox(self._mongo), await lag.outcomes(self._mongo)):
+        for unpublished in (lag.outbox, lag.outcomes, lag.library):
+            found = await unpublished(self._mongo)
             for what, count in found.parts.items():
                 UNPUBLISHED.labels(what).set(count)
         QUARANTINE.set(await self._mongo.quarantine.estimated_document_count())

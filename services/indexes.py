@@ -85,6 +85,9 @@ ALIASES: Final = (
     IndexModel([("job_id", ASCENDING)]),  # the claims of a job
 )
 
+LIBRARY_OUTBOX: Final = (
+    IndexModel([("project", ASCENDING), ("sequence", ASCENDING)], unique=True),
+)
 FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
 KEYS: Final = (IndexModel([("project", ASCENDING)]),)
 RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
@@ -102,6 +105,10 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "images": IMAGES,
     "aliases": ALIASES,
     "flows": FLOWS,
+    "feeds": (),
+    "library_outbox": LIBRARY_OUTBOX,
+    "purges": (),
+    "totals": (),
     "keys": KEYS,
     "rate_limits": RATE_LIMITS,
     "dead_letter_marks": DEAD_LETTER_MARKS,

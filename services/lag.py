@@ -150,6 +150,11 @@ async def outcomes(mongo: Mongo) -> Lag:
     return await _unpublished("outcomes", "outcomes", mongo.queue, decided, "outcome.decided_at")
 
 
+async def library(mongo: Mongo) -> Lag:
+    """Events of libraries that the broker has not acknowledged yet."""
+    return await _unpublished("library", "library", mongo.library_outbox, {}, "recorded_at")
+
+
 def queue(found: Sequence[Depth]) -> Lag:
     """What waits for a GPU; the oldest is of those that are ready."""
     parts = {"ready": 0, "waiting": 0, "leased": 0}

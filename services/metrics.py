@@ -37,6 +37,9 @@ DEAD_LETTERS: Final = Counter(
 REPUBLISHED: Final = Counter(
     "darkroom_outbox_republished", "Commands that the outbox has sent again."
 )
+LIBRARY_PUBLISHED: Final = Counter(
+    "darkroom_library_events_published", "Events of libraries that the broker has acknowledged."
+)
 CLAIMS: Final = Counter("darkroom_queue_claims", "Runs that this worker has leased.")
 EXPIRIES: Final = Counter(
     "darkroom_queue_lease_expiries", "Leases that ended without an outcome: a worker died or hung."

@@ -45,6 +45,10 @@ class Mongo:
         self.images: Collection = self.database["images"]
         self.flows: Collection = self.database["flows"]
         self.aliases: Collection = self.database["aliases"]
+        self.feeds: Collection = self.database["feeds"]
+        self.library_outbox: Collection = self.database["library_outbox"]
+        self.totals: Collection = self.database["totals"]
+        self.purges: Collection = self.database["purges"]
         self.queue: Collection = self.database["queue"]
         self.tenants: Collection = self.database["tenants"]
         self.keys: Collection = self.database["keys"]
@@ -60,6 +64,12 @@ class Mongo:
         """Run `work` in a transaction, again while the server says that it may be repeated."""
         async with await self.client.start_session() as session:
             return await session.with_transaction(work)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """All that is read with this session is of one moment, in which a majority had it."""
+        async with await self.client.start_session(snapshot=True) as session:
+            yield session
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from services import gauges, metrics, telemetry
 from services.admission import Admission
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
+from services.library.publication import Publication
 from services.mongo import open_mongo
 from services.outbox import Outbox
 from services.redelivery import kept_up
@@ -28,9 +29,11 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with open_mongo(settings.mongo) as mongo, Publisher.open(settings.kafka) as publisher:
         outbox = Outbox(mongo, Admission(mongo, publisher, signer, catalogue), settings.outbox)
+        feed = Publication(mongo, publisher)
         seen = gauges.Gauges(mongo, settings.kafka)
         running = [
             asyncio.create_task(kept_up(outbox.republish, "outbox", settings.outbox.poll)),
+            asyncio.create_task(kept_up(feed.publish, "library", settings.outbox.poll)),
             asyncio.create_task(kept_up(seen.depths, "depths", gauges.EVERY)),
             asyncio.create_task(kept_up(seen.lags, "lags", gauges.EVERY)),
         ]
