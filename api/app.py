@@ -17,6 +17,7 @@ from api.state import State
 from services import telemetry
 from services.accounts import Keys
 from services.admission import Admission
+from services.answers import Answers
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.errors import DarkroomError
@@ -73,6 +74,7 @@ def live(settings: Settings) -> Lifespan:
                 keys=Keys(mongo, signer),
                 rate_limits=RateLimits(mongo),
                 admission=Admission(mongo, publisher, signer, catalogue),
+                answers=Answers(mongo),
                 read_model=ReadModel(mongo),
                 object_store=store,
                 catalogue=catalogue,

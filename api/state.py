@@ -8,6 +8,7 @@ from starlette.requests import Request
 from api.readiness import Readiness
 from services.accounts import Keys
 from services.admission import Admission
+from services.answers import Answers
 from services.engine.catalogue import Catalogue
 from services.estimates import Estimates
 from services.object_store import S3ObjectStore
@@ -21,6 +22,7 @@ class State(TypedDict):
     keys: Keys
     rate_limits: RateLimits
     admission: Admission
+    answers: Answers
     read_model: ReadModel
     object_store: S3ObjectStore
     catalogue: Catalogue

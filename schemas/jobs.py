@@ -234,6 +234,7 @@ class Job(Value):
     created_at: Time = Field(default_factory=now)
     rerun_at: Time | None = None  #: when the current run was asked for, unless it is the first
     rerun_keys: tuple[Idempotency, ...] = ()  #: of the retries that a day still remembers
+    deleted_at: Time | None = None  #: softly: hidden, its pictures with it
     state: JobState = Field(default_factory=JobState)
 
     @property

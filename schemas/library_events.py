@@ -63,7 +63,7 @@ class PresetData(LibraryData):
 
 
 class KeyData(LibraryData):
-    """No secret, no name: only which key."""
+    """No secret, no name: only which key, and when it stops (of a revoked one, too)."""
 
     key_id: str
     scopes: tuple[str, ...] = ()

@@ -91,6 +91,7 @@ LIBRARY_OUTBOX: Final = (
 FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
 KEYS: Final = (IndexModel([("project", ASCENDING)]),)
 RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
+ANSWERS: Final = (IndexModel([("expires_at", ASCENDING)], name="over", expireAfterSeconds=60),)
 DEAD_LETTER_MARKS: Final = (  # longer than the letters themselves
     IndexModel([("marked_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600),
 )
@@ -111,6 +112,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "totals": (),
     "keys": KEYS,
     "rate_limits": RATE_LIMITS,
+    "answers": ANSWERS,
     "dead_letter_marks": DEAD_LETTER_MARKS,
     "durations": DURATIONS,
     "offsets": OFFSETS,

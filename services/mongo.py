@@ -52,6 +52,7 @@ class Mongo:
         self.queue: Collection = self.database["queue"]
         self.tenants: Collection = self.database["tenants"]
         self.keys: Collection = self.database["keys"]
+        self.answers: Collection = self.database["answers"]
         self.rate_limits: Collection = self.database["rate_limits"]
         self.durations: Collection = self.database["durations"]
         self.offsets: Collection = self.database["offsets"]

@@ -1,7 +1,7 @@
 """Fakes of what the API stands on: ordinary classes with dictionaries inside."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from schemas.jobs import (
 )
 from services.accounts import Caller
 from services.admission import Admitted, Wish, settled
+from services.answers import Answer
 from services.engine.catalogue import Catalogue
 from services.errors import IdempotencyMismatch, NotFound, RangeNotSatisfiable, Unauthorized
 from services.object_store import ObjectStream, StoredObject
@@ -148,6 +149,24 @@ class FakeJobs:
         self.stored = {key: ended(job, status) for key, job in self.stored.items()}
 
 
+class FakeAnswers:
+    def __init__(self) -> None:
+        self.given: dict[tuple[str, str], tuple[str, Answer]] = {}
+
+    async def once(
+        self, idempotency: Idempotency, make: Callable[[UUID], Awaitable[Answer]]
+    ) -> tuple[Answer, bool]:
+        name = (idempotency.scope, idempotency.key)
+        if name in self.given:
+            request, answer = self.given[name]
+            if request != idempotency.request_sha256:
+                raise IdempotencyMismatch
+            return answer, True
+        answer = await make(uuid4())
+        self.given[name] = (idempotency.request_sha256, answer)
+        return answer, False
+
+
 class FakeBody:
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -198,6 +217,7 @@ class Parts:
         self.keys = FakeKeys()
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
+        self.answers = FakeAnswers()
         self.store = FakeObjectStore()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
         self.settings = Settings(api=ApiSettings.model_validate(api))
@@ -216,6 +236,7 @@ class Parts:
                     "keys": self.keys,
                     "rate_limits": self.rate_limits,
                     "admission": self.jobs,
+                    "answers": self.answers,
                     "read_model": self.jobs,
                     "object_store": self.store,
                     "catalogue": CATALOGUE,

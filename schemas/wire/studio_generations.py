@@ -1,0 +1,189 @@
+"""Studio's generations: request bodies in, replies out of a `Job`. Pure: no I/O, no clock."""
+
+from collections.abc import Mapping
+from math import gcd
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from pydantic import Field, StrictBool
+
+from schemas.common import Meta, Prompt, Seed, Text, Time
+from schemas.images import Image
+from schemas.jobs import GenerationSpec, Job, JobState, Output, Reference, Status, Tier
+from schemas.wire.shared import error_message, picture_url
+from schemas.wire.studio import Camel, PageQuery
+
+PATH: Final = "/api/v1/generations/"
+WORDS: Final = {
+    Status.PENDING: "pending",
+    Status.RUNNING: "processing",
+    Status.SUCCEEDED: "success",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "failed",
+}
+StatusWord = Literal["pending", "processing", "success", "failed"]
+
+#: Of any text; what is no alias, id or ratio is refused by its own message.
+Name = Annotated[Text, Field(max_length=200)]
+
+
+class Overrides(Camel):
+    """The body of a retry: what shall be different."""
+
+    prompt: Prompt | None = None
+    aspect_ratio: Name | None = None  #: default 1:1
+    seed: Seed | None = None
+
+
+class GenerationBody(Overrides):
+    """The body of a submit; aliases have an older spelling each."""
+
+    negative_prompt: Prompt | None = None
+    model: Annotated[Name, Field(min_length=1)] | None = None
+    quality: Tier = Tier.STANDARD
+    reference_images: Annotated[tuple[Name, ...], Field(max_length=8)] | None = None
+    flow_id: Name | None = None
+    alias: Name | None = None
+    assign_alias: Name | None = None
+    flow_alias: Name | None = None
+    assign_flow_alias: Name | None = None
+    auto_enhance: StrictBool | None = None  #: default true
+    meta: Meta | None = None
+
+    @property
+    def project_alias(self) -> str | None:
+        return self.assign_alias if self.alias is None else self.alias
+
+    @property
+    def alias_in_flow(self) -> str | None:
+        return self.assign_flow_alias if self.flow_alias is None else self.flow_alias
+
+
+class GenerationQuery(PageQuery):
+    """The query of a list of generations."""
+
+    flow_id: UUID | None = None
+    status: StatusWord | None = None
+    include_deleted: bool = False
+
+    @property
+    def statuses(self) -> tuple[Status, ...] | None:
+        """The core states that the wanted word stands for."""
+        found = tuple(status for status, word in WORDS.items() if word == self.status)
+        return None if self.status is None else found
+
+
+class ReferenceImage(Camel):
+    """`id` and `url` are null while the picture is still being made."""
+
+    id: UUID | None
+    alias: str | None
+    url: str | None
+
+
+class OutputImage(Camel):
+    id: UUID
+    url: str
+    storage_url: str
+    alias: str | None
+    width: int
+    height: int
+
+
+class Generation(Camel):
+    """What a submit and a poll answer; what is not known is null."""
+
+    id: UUID
+    status: StatusWord
+    prompt: str
+    enhanced_prompt: str | None
+    aspect_ratio: str
+    reference_images: tuple[ReferenceImage, ...]
+    flow_id: UUID | None
+    output_image: OutputImage | None
+    output_image_id: UUID | None
+    alias: str | None
+    flow_alias: str | None
+    auto_enhance: bool
+    seed: int | None
+    model: str
+    error: str | None
+    retry_count: int
+    processing_time_ms: int | None
+    meta: Meta
+    created_at: Time
+    started_at: Time | None
+    completed_at: Time | None
+    deleted_at: Time | None
+
+
+def first_answer(job: Job) -> Job:
+    """`job` as it was when it was submitted, so that a submit is answered twice alike."""
+    return job.model_copy(
+        update={"run": job.id, "run_number": 1, "state": JobState(), "deleted_at": None}
+    )
+
+
+def generation(
+    job: Job, origin: str, references: Mapping[UUID, Image], aliases: Mapping[UUID, str]
+) -> Generation:
+    """`references`: those images of the job that are there; `aliases`: those of images."""
+    run = job.current
+    shown = _output_image(job.output, origin, aliases)
+    took = run.ended_at - run.started_at if run.ended_at and run.started_at else None
+    return Generation(
+        id=job.id,
+        status=WORDS[run.status],
+        prompt=job.spec.prompt,
+        enhanced_prompt=None,
+        aspect_ratio=job.aspect_ratio or _reduced(job.spec),
+        reference_images=tuple(
+            _reference_image(each, origin, references) for each in job.spec.references
+        ),
+        flow_id=job.flow_id,
+        output_image=shown,
+        output_image_id=shown and shown.id,
+        alias=job.alias,
+        flow_alias=job.flow_alias,
+        auto_enhance=job.spec.enhance,
+        seed=job.spec.seed,
+        model=job.spec.model,
+        error=error_message(run),
+        retry_count=job.run_number - 1,
+        processing_time_ms=None if took is None else round(took.total_seconds() * 1000),
+        meta=job.meta,
+        created_at=job.created_at,
+        started_at=run.started_at,
+        completed_at=run.ended_at,
+        deleted_at=job.deleted_at,
+    )
+
+
+def _output_image(
+    output: Output | None, origin: str, aliases: Mapping[UUID, str]
+) -> OutputImage | None:
+    if output is None:
+        return None
+    picture = output.pictures[0]
+    return OutputImage(
+        id=picture.image_id,
+        url=picture_url(picture, origin),
+        storage_url=picture_url(picture, origin),
+        alias=aliases.get(picture.image_id),
+        width=picture.width,
+        height=picture.height,
+    )
+
+
+def _reference_image(
+    reference: Reference, origin: str, images: Mapping[UUID, Image]
+) -> ReferenceImage:
+    image = images.get(reference.image_id) if reference.image_id else None
+    url = picture_url(image.picture, origin) if image else None
+    return ReferenceImage(id=reference.image_id, alias=reference.alias, url=url)
+
+
+def _reduced(spec: GenerationSpec) -> str:
+    """Of a job that was asked for in pixels."""
+    common = gcd(spec.width, spec.height)
+    return f"{spec.width // common}:{spec.height // common}"
