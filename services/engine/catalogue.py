@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from schemas.common import Sha256
 from schemas.jobs import Tier
 from services.engine.sizes import Entry, Size, Sizes
-from services.errors import InvalidCatalogue, UnknownModel
+from services.errors import InvalidCatalogue, InvalidSpec, UnknownModel
 
 __all__ = ["Catalogue", "DeviceClass", "Lora", "Model", "Size", "TierSettings"]
 
@@ -27,8 +27,9 @@ class TierSettings(Entry):
 
 class Lora(Entry):
     id: ModelId
-    source: str
-    sha256: Sha256 | None = None
+    source: str  #: a file or folder relative to the catalogue's file, or a hub id
+    revision: str | None = None  #: of a hub id
+    sha256: Sha256 | None = None  #: of the file, checked at loading
 
 
 class Model(Entry):
@@ -62,6 +63,13 @@ class Model(Entry):
     def check_size(self, width: int, height: int) -> None:
         """Raise `InvalidSize` unless the model makes pictures of exactly this size."""
         self.sizes.check(width, height)
+
+    def lora(self, name: str) -> Lora:
+        """Raise `InvalidSpec` for one that isn't the model's."""
+        for lora in self.loras:
+            if lora.id == name:
+                return lora
+        raise InvalidSpec(f"{self.id} has no LoRA {name}")
 
 
 class Catalogue(Entry):

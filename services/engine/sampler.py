@@ -8,11 +8,13 @@ from importlib.metadata import version
 import torch
 
 from schemas.jobs import GenerationSpec, Stage
-from schemas.manifest import Manifest
-from services.engine.denoising import Controls, denoise, seed_of, settings_of
+from schemas.manifest import Manifest, ManifestLora
+from services.engine.denoising import Controls, Task, denoise, seed_of, task_of
 from services.engine.encoding import encode
 from services.engine.loader import Loaded, Loader
+from services.engine.loras import laid_on
 from services.engine.messages import Generated
+from services.engine.steering import steering
 from services.errors import InvalidSpec
 
 LIBRARIES = ("torch", "diffusers", "transformers", "pillow")
@@ -31,14 +33,17 @@ class Sampler:
         Picture n is encoded while picture n+1 is denoised.
         """
         started = time.perf_counter()
-        loaded = self._load(spec, references, controls)
+        start = steering(spec, references)
+        loaded = self._load(spec, controls)
+        task = task_of(loaded, spec, start)
         gpu_seconds, files = 0.0, []
-        for number in range(spec.num_images):
-            began = time.perf_counter()
-            pixels = denoise(loaded, spec, number, controls)
-            gpu_seconds += time.perf_counter() - began
-            manifest = _manifest(loaded, self._loader.device, spec, seed_of(spec, number))
-            files.append(self._encoder.submit(encode, pixels, manifest))
+        with laid_on(loaded.pipeline, spec, loaded.model, self._loader.catalogue) as loras:
+            for number in range(spec.num_images):
+                began = time.perf_counter()
+                pixels = denoise(task, number, controls)
+                gpu_seconds += time.perf_counter() - began
+                manifest = _manifest(task, loras, self._loader.device, seed_of(spec, number))
+                files.append(self._encoder.submit(encode, pixels, manifest))
         return Generated(
             pictures=tuple(file.result() for file in files),
             model=loaded.model.id,
@@ -49,17 +54,11 @@ class Sampler:
             device=device_name(self._loader.device),
         )
 
-    def _load(
-        self, spec: GenerationSpec, references: Sequence[bytes], controls: Controls
-    ) -> Loaded:
+    def _load(self, spec: GenerationSpec, controls: Controls) -> Loaded:
         model = self._loader.catalogue.find(spec.model)
         model.check_size(spec.width, spec.height)
         if spec.seed is None:
             raise InvalidSpec("seed is missing: it is drawn at admission")
-        if references or spec.references:
-            raise InvalidSpec(f"{model.id} doesn't start from other pictures")
-        if spec.loras:
-            raise InvalidSpec(f"{model.id} has no LoRA {spec.loras[0].id}")
         if not self._loader.has(model):
             controls.on_progress(Stage.LOADING_MODEL, 0, 0)
         loaded = self._loader.load(model)
@@ -67,23 +66,28 @@ class Sampler:
         return loaded
 
 
-def _manifest(loaded: Loaded, device: torch.device, spec: GenerationSpec, seed: int) -> Manifest:
-    settings = settings_of(loaded, spec)
-    guided = getattr(loaded.pipeline, "do_classifier_free_guidance", False)
+def _manifest(
+    task: Task, loras: tuple[ManifestLora, ...], device: torch.device, seed: int
+) -> Manifest:
+    loaded, spec, start, pipeline, settings = task
+    guided = getattr(pipeline, "do_classifier_free_guidance", False)
     return Manifest(
         prompt=spec.prompt,
         negative_prompt=spec.negative_prompt,
         model=loaded.model.id,
         model_sha256=loaded.sha256,
-        pipeline=type(loaded.pipeline).__name__,
+        pipeline=type(pipeline).__name__,
         scheduler=settings.scheduler,
         tier=spec.tier,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
+        strength=start.strength if start else None,
         width=spec.width,
         height=spec.height,
         seed=seed,
         rows=2 if guided else 1,
+        references=start.used if start else (),
+        loras=loras,
         dtype=loaded.dtype,
         device=device_name(device),
         threads=torch.get_num_threads(),

@@ -161,7 +161,7 @@ async def test_steps_are_reported_over_all_pictures(engine: EngineProcess) -> No
         ({"seed": None}, InvalidSpec, "seed"),
         ({"tier": Tier.ULTRA}, ModelRefused, "NoSuchScheduler"),
         ({"loras": (LoraWeight(id="ink"),)}, InvalidSpec, "ink"),
-        ({"references": (Reference(alias="@hero"),)}, InvalidSpec, "other pictures"),
+        ({"references": (Reference(alias="@hero"),)}, InvalidSpec, "0 files"),
     ],
 )
 async def test_what_cannot_be_made_is_refused_and_the_next_is_made(
