@@ -15,8 +15,8 @@ from schemas.cloudevents import CONTENT_TYPE
 from schemas.common import now
 from schemas.jobs import Job
 from schemas.topics import GENERATION_COMMANDS
-from services.admission import command_of
 from services.broker import client_settings
+from services.dispatch import command_of
 from services.mongo import Document, open_mongo
 from services.settings import Settings
 from services.signing import HEADER, Signer

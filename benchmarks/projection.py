@@ -15,7 +15,7 @@ from benchmarks.figures import Pair, Row, Side, rate_row
 from benchmarks.history import EVENTS, PARTITION, new_jobs, records
 from benchmarks.sandbox import Sandbox
 from schemas.jobs import Job, JobState
-from services.admission import job_document
+from services.inserts import job_document
 from services.mongo import Document, Mongo, open_mongo
 from services.projection import fold, images_of
 from services.projection_store import ProjectionStore

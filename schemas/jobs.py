@@ -80,7 +80,8 @@ class Reference(Value):
     """
 
     image_id: UUID | None = None
-    job_id: UUID | None = None  #: still pending then; its run is also in `after`
+    job_id: UUID | None = None  #: still pending then
+    run_id: UUID | None = None  #: that run of it, which is also in `after`
     alias: Text | None = None  #: the name it was called by
     role: ReferenceRole = ReferenceRole.IMAGE
 
@@ -234,6 +235,7 @@ class Job(Value):
     created_at: Time = Field(default_factory=now)
     rerun_at: Time | None = None  #: when the current run was asked for, unless it is the first
     rerun_keys: tuple[Idempotency, ...] = ()  #: of the retries that a day still remembers
+    moved_on: bool | None = None  #: a retry gave it another run; absent again once that is seen
     deleted_at: Time | None = None  #: softly: hidden, its pictures with it
     state: JobState = Field(default_factory=JobState)
 

@@ -12,7 +12,7 @@ from schemas.jobs import GenerationSpec
 
 class RowState(StrEnum):
     OVERTAKEN = "overtaken"  #: a cancel that came before its request
-    WAITING = "waiting"  #: for the jobs in `after`
+    WAITING = "waiting"  #: for the runs in `after`
     READY = "ready"
     LEASED = "leased"
     DONE = "done"  #: it has an outcome
@@ -37,7 +37,7 @@ class QueueRow(Value):
     lane: Annotated[int, Field(ge=0, le=2)] = 0  #: 0 is most urgent
     vft: float = 0.0  #: virtual finish time: the order within a lane
     due: Time = Field(default_factory=now)  #: not claimed before
-    after: tuple[UUID, ...] = ()  #: jobs still waited for
+    after: tuple[UUID, ...] = ()  #: runs still waited for
     state: RowState = RowState.READY
     owner: str | None = None  #: a nonce per claim
     lease_until: Time | None = None

@@ -2,44 +2,28 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import timedelta
-from hashlib import sha256
-from typing import Final
 from uuid import UUID
 
-import structlog
 import uuid_utils.compat
 from pydantic import Field
-from pymongo.errors import BulkWriteError, WriteError, WTimeoutError
 
-from schemas.cloudevents import event_id, schema_path
-from schemas.common import SEED_LIMIT, Meta, Value, now
-from schemas.events import (
-    CancelRequestedData,
-    GenerationCancelRequested,
-    GenerationRequested,
-    RequestedData,
-)
-from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job, Lane, RequestedJob
-from schemas.topics import GENERATION_COMMANDS
+from schemas.common import Meta, Text, Value
+from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job, Lane, Reference
 from services import metrics
-from services.batching import Batched
-from services.broker import BROKER_OUTAGES, Publisher
-from services.engine.catalogue import Catalogue, Model, Size
-from services.errors import (
-    BodyTooLarge,
-    IdempotencyMismatch,
-    InvalidRequest,
-    InvalidSize,
-    UnknownModel,
-)
-from services.mongo import OUTAGES, Document, Mongo, Session
-from services.signing import HEADER, Signer
-
-log = structlog.get_logger()
-
-PUBLISH_WITHIN: Final = timedelta(seconds=2)  #: then the outbox does it
-COMMAND_LIMIT: Final = GENERATION_COMMANDS.max_message_bytes - 4096  #: its headers are smaller
+from services.broker import Publisher
+from services.dispatch import Dispatch
+from services.engine.catalogue import Catalogue
+from services.errors import InvalidRequest
+from services.idempotency import Replays
+from services.inserts import Inserts
+from services.library.aliases import check_name
+from services.library.claims import claims
+from services.library.feed import Feed
+from services.library.references import named_in, said
+from services.mongo import Mongo
+from services.reruns import Changes, Reruns
+from services.settled import settled
+from services.signing import Signer
 
 
 class Wish(Value):
@@ -50,6 +34,11 @@ class Wish(Value):
     lane: Lane = Lane.INTERACTIVE
     owner: str | None = None
     flow_id: UUID | None = None
+    new_flow: bool = False  #: begin one, where `flow_id` names none
+    alias: Text | None = None  #: project alias that the output claims
+    flow_alias: Text | None = None
+    references: tuple[Text, ...] = ()  #: as the caller says them: images' ids and aliases
+    aspect_ratio: Text | None = None
     batch_id: UUID | None = None
     blog_id: str | None = None
     blog_job_id: str | None = None
@@ -73,230 +62,116 @@ class Admission:
     """HTTP's way in; the second door shares `admit` and `insert_missing`."""
 
     def __init__(
-        self, mongo: Mongo, publisher: Publisher, signer: Signer, catalogue: Catalogue
+        self,
+        mongo: Mongo,
+        publisher: Publisher,
+        signer: Signer,
+        catalogue: Catalogue,
+        feed: Feed | None = None,
     ) -> None:
+        """`feed` is the one of its process: who shares it waits instead of colliding."""
+        feed = feed or Feed(mongo)
         self._mongo = mongo
-        self._publisher = publisher
-        self._signer = signer
         self._catalogue = catalogue
-        self._insert_alone = Batched(self._insert_together, at_once=2)
-        self._acknowledged: set[UUID] = set()
-        self._marking: asyncio.Task[None] | None = None
+        self.dispatch = Dispatch(mongo, publisher, signer)
+        self._inserts = Inserts(mongo, feed)
+        self._replays = Replays(mongo, self.dispatch)
+        self._reruns = Reruns(mongo, catalogue, feed)
 
     async def submit(
         self, project: str, wishes: Sequence[Wish], *, idempotency: Idempotency | None = None
     ) -> Admitted:
-        """Insert the jobs of `wishes`, all or none, publish one command, and return them.
+        """Insert the jobs of `wishes` with all that they claim, or none; publish one command.
 
         A broker that is away delays the command, never the answer. Raises `InvalidRequest`,
-        `BodyTooLarge`, `IdempotencyMismatch`, or one of `services.mongo.OUTAGES`: then nothing
-        is promised.
+        `AliasTaken`, `FlowNotFound`, `ImageNotFound`, `BodyTooLarge`, `IdempotencyMismatch`, or
+        one of `services.mongo.OUTAGES`: then nothing is promised.
         """
         jobs = [self.admit(project, wish, uuid_utils.compat.uuid7()) for wish in wishes]
         if len(jobs) > 1 and jobs[0].batch_id is None:  # what finds them together again
             jobs = [job.model_copy(update={"batch_id": jobs[0].id}) for job in jobs]
         if idempotency is not None:
             jobs[0] = jobs[0].model_copy(update={"idempotency": idempotency})
-        command = command_of(jobs).encode()
-        if len(command) > COMMAND_LIMIT:
-            raise BodyTooLarge(f"A request may take {COMMAND_LIMIT:,} bytes as a command")
-        while not await self._insert(jobs):
+            if any(map(claims, jobs)) and (admitted := await self.replay(idempotency)):
+                return admitted  # the names that it claimed are its own
+        begun = [
+            job.flow_id
+            for job, wish in zip(jobs, wishes, strict=True)
+            if job.flow_id and job.flow_id != wish.flow_id
+        ]
+        while (inserted := await self._inserts.insert(jobs, begun)) is None:
             assert idempotency is not None, "nothing else of a new job can be taken"
             if admitted := await self.replay(idempotency):
                 return admitted
             await asyncio.sleep(0.01)  # it has just gone, or a majority does not have it yet
-        metrics.accepted(jobs)
-        await self._send(jobs, command)
-        return Admitted(jobs=tuple(jobs))
+        metrics.accepted(inserted.jobs)
+        await self.dispatch.publish_encoded(inserted.jobs, inserted.command)
+        return Admitted(jobs=tuple(inserted.jobs))
 
     def admit(self, project: str, wish: Wish, job: UUID) -> Job:
-        """The job that `wish` becomes, or `InvalidRequest`; the same for the same job id."""
-        spec = settled(wish.spec, self._catalogue, job)
-        facts = wish.model_dump(exclude={"spec"}, exclude_unset=True)
-        return Job(id=job, run=job, project=project, spec=spec, **facts)
+        """The job that `wish` becomes, or `InvalidRequest`; the same for the same job id.
 
-    async def insert_missing(self, jobs: Sequence[Job]) -> None:
-        """Insert jobs whose command is in Kafka already; those that exist stay as they are."""
-        for job in jobs:
-            document = job_document(job.model_copy(update={"published": True}))
-            inserted = await self._mongo.jobs.update_one(
-                {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
-            )
-            if inserted.upserted_id is not None:
-                metrics.accepted([job])
-
-    async def unknown(self, project: str, jobs: Collection[UUID]) -> set[UUID]:
-        """Which of `jobs` the project does not have."""
-        wanted = {"_id": {"$in": list(jobs)}, "project": project}
-        return set(jobs) - {job["_id"] async for job in self._mongo.jobs.find(wanted, {"_id": 1})}
-
-    async def publish(self, jobs: Sequence[Job]) -> None:
-        """Publish the jobs' command; what the broker does not take now, the outbox sends."""
-        await self._send(jobs, command_of(jobs).encode())
-
-    async def _send(self, jobs: Sequence[Job], command: bytes) -> None:
-        key, headers = str(jobs[0].id), ((HEADER, self._signer.sign(command).encode()),)
-        try:
-            async with asyncio.timeout(PUBLISH_WITHIN.total_seconds()):
-                await self._publisher.publish(GENERATION_COMMANDS, key, command, headers)
-        except BROKER_OUTAGES as error:
-            log.warning("publish_delayed", job_id=str(jobs[0].id), error=type(error).__name__)
-            return
-        self._acknowledged.update(job.id for job in jobs)
-        if self._marking is None or self._marking.done():
-            self._marking = asyncio.create_task(self._mark_published())
-
-    async def cancel(self, job: Job, reason: str) -> None:
-        """Ask for the current run's end; the worker that holds it decides."""
-        command = GenerationCancelRequested(
-            id=event_id(job.run, "dev.darkroom.generation.cancel-requested.v1"),
-            source="/api",
-            subject=str(job.id),
-            dataschema=schema_path("dev.darkroom.generation.cancel-requested.v1"),
-            projectid=job.project,
-            traceparent=job.traceparent,
-            data=CancelRequestedData(job_id=job.id, run_id=job.run, reason=reason),
+        Its references and its claims are those of the caller until it is inserted.
+        """
+        spec, flow_id = wish.spec, wish.flow_id
+        if asked := _references(wish):
+            spec = spec.model_copy(update={"references": asked})
+        if wish.new_flow and flow_id is None:
+            flow_id = uuid_utils.compat.uuid7()
+        if wish.alias is not None:
+            check_name(wish.alias, "/alias")
+        if wish.flow_alias is not None:
+            check_name(wish.flow_alias, "/flow_alias")
+            if flow_id is None:
+                raise InvalidRequest("A flow's alias needs a flow", "/flow_alias")
+        facts = wish.model_dump(
+            exclude={"spec", "references", "new_flow", "flow_id"}, exclude_unset=True
         )
-        value = command.encode()
-        headers = ((HEADER, self._signer.sign(value).encode()),)
-        await self._publisher.publish(GENERATION_COMMANDS, str(job.id), value, headers)
+        spec = settled(spec, self._catalogue, job)
+        return Job(id=job, run=job, project=project, spec=spec, flow_id=flow_id, **facts)
 
-    async def _insert(self, jobs: list[Job]) -> bool:
-        """All or none; False when their Idempotency-Key is taken."""
-        documents = [job_document(job) for job in jobs]
+    async def rerun(
+        self, job: Job, changes: Changes, *, idempotency: Idempotency | None = None
+    ) -> Admitted:
+        """Begin a new run of a job that has ended, with the same id, and publish its command.
 
-        async def insert_all(session: Session) -> None:
-            await self._mongo.jobs.insert_many(documents, session=session)
-
-        try:
-            if len(documents) == 1:
-                await self._insert_alone(documents[0])
-            else:
-                await self._mongo.transaction(insert_all)
-        except (WriteError, BulkWriteError) as error:
-            if not _takes_a_key(error):
-                raise
-            return False
-        return True
-
-    async def _insert_together(
-        self, documents: Sequence[Document]
-    ) -> Sequence[Document | Exception]:
-        """Of many submits, each for itself: a journaled write costs the same for one and for 30."""
-        try:
-            await self._mongo.jobs.insert_many(documents, ordered=False)
-        except BulkWriteError as error:
-            if error.details["writeConcernErrors"]:
-                raise WTimeoutError("no majority has acknowledged the write") from error
-            refused = {failure["index"]: failure for failure in error.details["writeErrors"]}
-            return [
-                WriteError(refused[n]["errmsg"], refused[n]["code"], refused[n])
-                if n in refused
-                else document
-                for n, document in enumerate(documents)
-            ]
-        return documents
+        Raises `StillRunning` while it has not, `InvalidRequest`, `ImageNotFound`,
+        `IdempotencyMismatch`, `GenerationNotFound` when it has gone meanwhile.
+        """
+        again, replayed = await self._reruns.begin(job, changes, idempotency)
+        if not again.published:
+            await self.dispatch.publish((again,))
+        return Admitted(jobs=(again,), replayed=replayed)
 
     async def replay(self, idempotency: Idempotency) -> Admitted | None:
         """Answer as the first time; None when the key is free: unused, or its day is over."""
-        used = {"idempotency.scope": idempotency.scope, "idempotency.key": idempotency.key}
-        document = await self._mongo.jobs.find_one(used)
-        if document is None:
-            return None
-        first = Job.model_validate(document)
-        assert first.idempotency is not None
-        if first.idempotency.expires_at <= now():
-            expired = {"_id": first.id, **used}
-            await self._mongo.jobs.update_one(expired, {"$unset": {"idempotency": ""}})
-            return None
-        if first.idempotency.request_sha256 != idempotency.request_sha256:
-            raise IdempotencyMismatch
-        jobs = [first]
-        if first.batch_id is not None:
-            cursor = self._mongo.jobs.find({"batch_id": first.batch_id}).sort("_id", 1)
-            jobs = [Job.model_validate(found) async for found in cursor]
-        if not all(job.published for job in jobs):
-            await self.publish(jobs)
-        return Admitted(jobs=tuple(jobs), replayed=True)
+        jobs = await self._replays.of(idempotency)
+        return None if jobs is None else Admitted(jobs=jobs, replayed=True)
 
-    async def _mark_published(self) -> None:
-        """Many at a time and after the reply: a crash before it only sends a command twice."""
-        while self._acknowledged:
-            await asyncio.sleep(0.1)
-            batch, self._acknowledged = list(self._acknowledged), set()
-            try:
-                await self._mongo.jobs.update_many(
-                    {"_id": {"$in": batch}}, {"$set": {"published": True}}
-                )
-            except OUTAGES as error:  # the outbox sends them again
-                log.warning("marking_failed", jobs=len(batch), error=type(error).__name__)
+    async def insert_missing(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Insert jobs whose command is in Kafka already; those that exist stay as they are.
+
+        Returns them as they are stored. Raises as `submit` does, with the place in the command.
+        """
+        published = [job.model_copy(update={"published": True}) for job in jobs]
+        stored, new = await self._inserts.insert_missing(published)
+        metrics.accepted(new)
+        return stored
+
+    async def current_runs(self, project: str, jobs: Collection[UUID]) -> dict[UUID, UUID]:
+        """Job -> current run, for those of `jobs` that the project has."""
+        wanted = {"_id": {"$in": list(jobs)}, "project": project}
+        return {job["_id"]: job["run"] async for job in self._mongo.jobs.find(wanted, {"run": 1})}
+
+    async def publish(self, jobs: Sequence[Job]) -> None:
+        """Publish the jobs' command; what the broker does not take now, the outbox sends."""
+        await self.dispatch.publish(jobs)
+
+    async def cancel(self, job: Job, reason: str) -> None:
+        """Ask for the current run's end; the worker that holds it decides."""
+        await self.dispatch.cancel(job, reason)
 
 
-def command_of(jobs: Sequence[Job]) -> GenerationRequested:
-    """The command of `jobs`; made again from the same documents it is the same command."""
-    kind = "dev.darkroom.generation.requested.v1"
-    return GenerationRequested(
-        id=event_id(jobs[0].run, kind),
-        source="/api",
-        subject=str(jobs[0].id),
-        time=jobs[0].created_at,
-        dataschema=schema_path(kind),
-        projectid=jobs[0].project,
-        traceparent=jobs[0].traceparent,
-        data=RequestedData(jobs=tuple(_requested(job) for job in jobs)),
-    )
-
-
-def _takes_a_key(error: WriteError | BulkWriteError) -> bool:
-    details = error.details or {}
-    failures = details.get("writeErrors") or [details]
-    return any("idempotency.key" in failure.get("keyPattern", {}) for failure in failures)
-
-
-def job_document(job: Job) -> Document:
-    """What is inserted in `jobs`: nothing that is absent takes a field."""
-    return job.model_dump(by_alias=True, exclude_none=True)
-
-
-def settled(spec: GenerationSpec, catalogue: Catalogue, job: UUID) -> GenerationSpec:
-    """`spec` with model, size and seed fixed, or `InvalidRequest`; later changes don't reach it."""
-    try:
-        model = catalogue.find(spec.model)
-        size = catalogue_size(spec, model)
-        model.check_size(size.width, size.height)
-    except UnknownModel as error:
-        raise InvalidRequest(error.message, "/model") from error
-    except InvalidSize as error:
-        side = "height" if error.message.startswith("height") else "width"
-        raise InvalidRequest(error.message, f"/{side}") from error
-    if not spec.prompt.strip():
-        raise InvalidRequest("Prompt is required", "/prompt")
-    seed = drawn_seed(job) if spec.seed is None else spec.seed
-    fixed = {"model": model.id, "seed": seed, "width": size.width, "height": size.height}
-    return spec.model_copy(update=fixed)
-
-
-def catalogue_size(spec: GenerationSpec, model: Model) -> Size:
-    """What was asked for, or the model's own size when neither side was."""
-    if {"width", "height"}.isdisjoint(spec.model_fields_set):
-        return model.default_size
-    return Size(width=spec.width, height=spec.height)
-
-
-def drawn_seed(job: UUID) -> int:
-    """Below 2^53 and the same for the same job, however often its command is read."""
-    return int.from_bytes(sha256(job.bytes).digest()[:8]) % SEED_LIMIT
-
-
-def _requested(job: Job) -> RequestedJob:
-    return RequestedJob(
-        **dict(job.spec),
-        job_id=job.id,
-        run_id=job.run,
-        run_number=job.run_number,
-        flow_id=job.flow_id,
-        after=job.after,
-        lane=job.lane,
-        dialect=job.dialect,
-        meta=job.meta,
-    )
+def _references(wish: Wish) -> tuple[Reference, ...]:
+    prompt = named_in(wish.spec.prompt, wish.dialect)
+    return (*wish.spec.references, *(said(name) for name in (*wish.references, *prompt)))

@@ -62,6 +62,12 @@ class StillRunning(InvalidRequest):
     code = "still_running"
 
 
+class KeyEnded(InvalidRequest):
+    """The key has ended, or was rotated before"""
+
+    code = "key_ended"
+
+
 class UnsupportedImage(InvalidRequest):
     """Unsupported image format"""
 
@@ -88,6 +94,12 @@ class Forbidden(DarkroomError):
     status_code = 403
 
 
+class LiveUrlRefused(Forbidden):
+    """The live URL is not valid"""
+
+    code = "live_url_refused"
+
+
 class NotFound(DarkroomError):
     """There is no such thing here."""
 
@@ -111,6 +123,18 @@ class ImageNotFound(NotFound):
     """Image not found"""
 
     code = "image_not_found"
+
+
+class KeyNotFound(NotFound):
+    """Key not found"""
+
+    code = "key_not_found"
+
+
+class LiveUrlNotFound(NotFound):
+    """Live URL not found"""
+
+    code = "live_url_not_found"
 
 
 class Gone(DarkroomError):
@@ -158,6 +182,22 @@ class Unavailable(DarkroomError):
     code = "unavailable"
     status_code = 503
 
+    def __init__(self, message: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  #: seconds
+
+
+class NotReady(Unavailable):
+    """The picture is not ready yet; ask again."""
+
+    code = "not_ready"
+
+
+class NotMade(Unavailable):
+    """The picture could not be made; it may be tried again later."""
+
+    code = "generation_failed"
+
 
 class UnreadableMessage(DarkroomError):
     """The message can't be read or trusted; it goes to the dead letters."""
@@ -198,6 +238,12 @@ class InvalidSpec(PermanentError):
     """The model can't do what was asked."""
 
     code = "invalid_spec"
+
+
+class ReferenceGone(PermanentError):
+    """A picture that this one is made from was purged."""
+
+    code = "reference_gone"
 
 
 class ModelRefused(PermanentError):

@@ -23,7 +23,7 @@ from services.admission import Admission, Wish
 from services.broker import Publisher
 from services.commands import CommandReader, Inadmissible, Signed
 from services.dead_letters import Record, bury
-from services.errors import InvalidRequest, UnreadableMessage
+from services.errors import InvalidRequest, NotFound, UnreadableMessage
 from services.fairness import Fairness
 from services.outcomes import Outcomes
 from services.queue import Queue
@@ -87,33 +87,37 @@ class Intake:
             await self._reject(refused.envelope, refused.errors)
         return None
 
-    async def _admit(self, signed: Signed, command: GenerationRequested) -> list[Job]:
+    async def _admit(self, signed: Signed, command: GenerationRequested) -> Sequence[Job]:
         """The command's jobs; those of the second door get their documents here."""
         if signed.ours:
             return [_own_job(command, requested) for requested in command.data.jobs]
         try:
             jobs = [self._second_door(command, at) for at in range(len(command.data.jobs))]
-            await self._check_awaited(command.projectid, jobs)
-        except InvalidRequest as error:
+            jobs = await self._awaiting_runs(command.projectid, jobs)
+            return await waited_out(lambda: self._admission.insert_missing(jobs), "mongo")
+        except (InvalidRequest, NotFound) as error:
             reason = AdmissionError(pointer=error.pointer, code=error.code, detail=error.message)
             await self._reject(command, (reason,))
             return []
-        await waited_out(lambda: self._admission.insert_missing(jobs), "mongo")
-        return jobs
 
-    async def _check_awaited(self, project: str, jobs: Sequence[Job]) -> None:
+    async def _awaiting_runs(self, project: str, jobs: Sequence[Job]) -> list[Job]:
         """A run that waits for a job that never was, or for itself, would wait for ever."""
         for index, job in enumerate(jobs):
             if {later.id for later in jobs[index:]} & set(job.after):
                 message = "A job waits only for jobs that come before it"
                 raise InvalidRequest(message, f"/data/jobs/{index}/after")
-        awaited = {job for each in jobs for job in each.after} - {job.id for job in jobs}
-        if not awaited:
-            return
-        unknown = await waited_out(lambda: self._admission.unknown(project, awaited), "mongo")
+        runs = {job.id: job.run for job in jobs}
+        if awaited := {job for each in jobs for job in each.after} - set(runs):
+            runs |= await waited_out(
+                lambda: self._admission.current_runs(project, awaited), "mongo"
+            )
         for index, job in enumerate(jobs):
-            if unknown & set(job.after):
+            if set(job.after) - set(runs):
                 raise InvalidRequest("There is no such job", f"/data/jobs/{index}/after")
+        return [
+            job.model_copy(update={"after": tuple(runs[each] for each in job.after)})
+            for job in jobs
+        ]
 
     def _second_door(self, command: GenerationRequested, index: int) -> Job:
         requested = command.data.jobs[index]
@@ -123,6 +127,8 @@ class Intake:
                 dialect=Dialect.KAFKA,
                 lane=requested.lane,
                 flow_id=requested.flow_id,
+                alias=requested.alias,
+                flow_alias=requested.flow_alias,
                 after=requested.after,
                 clientref=command.subject,
                 traceparent=command.traceparent,
@@ -131,7 +137,8 @@ class Intake:
             job = second_door_job(command.projectid, command.source, command.id, index)
             return self._admission.admit(command.projectid, wish, job)
         except InvalidRequest as error:
-            raise InvalidRequest(error.message, f"/data/jobs/{index}{error.pointer}") from error
+            error.pointer = f"/data/jobs/{index}{error.pointer}"
+            raise
 
     def _row(self, job: Job) -> QueueRow:
         queued_at = now()
@@ -163,8 +170,8 @@ class Intake:
         for overtaken in await waited_out(lambda: self._queue.enqueue(tagged), "queue"):
             await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
         self._bell.set()
-        for job in {job for row in rows for job in row.after}:
-            await waited_out(partial(self._outcomes.settle, job), "queue")
+        for run in {run for row in rows for run in row.after}:
+            await waited_out(partial(self._outcomes.settle, run), "queue")
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:
         """A run nobody holds ends here; a running one is told by its flag."""

@@ -27,7 +27,8 @@ class Outbox:
         jobs = [Job.model_validate(found) async for found in cursor.limit(BATCH)]
         batches: dict[object, list[Job]] = {}
         for job in jobs:
-            batches.setdefault(job.batch_id or job.id, []).append(job)
+            together = job.batch_id if job.run_number == 1 else None
+            batches.setdefault(together or job.id, []).append(job)
         for batch in batches.values():
             await self._admission.publish(batch)
             metrics.REPUBLISHED.inc()

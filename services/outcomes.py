@@ -35,9 +35,9 @@ class Outcomes:
         if await self._queue.cancel_unleased(row, event):
             await self._after_decision(row, event)
 
-    async def settle(self, row_job: UUID) -> None:
-        """Free the runs that waited for this job; cancel them when it did not succeed."""
-        for doomed in await self._queue.settle_job(row_job):
+    async def settle(self, run: UUID) -> None:
+        """Free the runs that waited for this one; cancel them when it did not succeed."""
+        for doomed in await self._queue.settle_run(run):
             await self.cancel_unleased(doomed)
 
     async def sweep(self) -> None:
@@ -69,7 +69,7 @@ class Outcomes:
             await self._publish(row, outcome)
         except BROKER_OUTAGES as error:  # the sweep publishes it
             log.warning("outcome_delayed", run_id=str(row.id), error=type(error).__name__)
-        await self.settle(row.job)
+        await self.settle(row.id)
 
     async def _publish(self, row: QueueRow, outcome: Outcome) -> None:
         await self._publisher.publish(GENERATION_EVENTS, str(row.job), outcome.event)

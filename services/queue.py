@@ -49,7 +49,7 @@ class Queue:
         there_before = written.upserted_count < len(rows)
         if there_before and await self._drop_foreign_cancels(rows):
             await self._rows.bulk_write(inserts, ordered=False)
-        if awaited := {job for row in rows for job in row.after}:
+        if awaited := {run for row in rows for run in row.after}:
             await self._settle(awaited)
         return await self._overtaken(rows) if there_before else []
 
@@ -222,27 +222,27 @@ class Queue:
         )
         return [QueueRow.model_validate(row) async for row in cursor]
 
-    async def settle_job(self, job: UUID) -> list[QueueRow]:
-        """After a job's outcome: free the runs that waited for it, return those to cancel."""
-        waiting = {"state": RowState.WAITING, "after": job}
+    async def settle_run(self, run: UUID) -> list[QueueRow]:
+        """After a run's outcome: free the runs that waited for it, return those to cancel."""
+        waiting = {"state": RowState.WAITING, "after": run}
         if await self._rows.find_one(waiting, {"_id": 1}) is None:
             return []
-        return await self._settle({job})
+        return await self._settle({run})
 
     async def settle_waiting(self) -> list[QueueRow]:
-        """The net under `settle_job`: a crash between an outcome and its consequences."""
+        """The net under `settle_run`: a crash between an outcome and its consequences."""
         return await self._settle(
             set(await self._rows.distinct("after", {"state": RowState.WAITING}))
         )
 
-    async def _settle(self, jobs: set[UUID]) -> list[QueueRow]:
+    async def _settle(self, runs: set[UUID]) -> list[QueueRow]:
         """Waiting runs lose what has succeeded from `after`; ready when nothing is left."""
-        ended = {"job": {"$in": list(jobs)}, "outcome": {"$ne": None}}
+        ended = {"_id": {"$in": list(runs)}, "outcome": {"$ne": None}}
         succeeded: set[UUID] = set()
         lost: set[UUID] = set()
-        async for row in self._rows.find(ended, {"job": 1, "outcome.type": 1}):
+        async for row in self._rows.find(ended, {"outcome.type": 1}):
             good = row["outcome"]["type"].endswith(".completed.v1")
-            (succeeded if good else lost).add(row["job"])
+            (succeeded if good else lost).add(row["_id"])
         if succeeded:
             await self._rows.update_many(
                 {"state": RowState.WAITING, "after": {"$in": list(succeeded)}},

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from schemas.jobs import Job
 from schemas.queue import Outcome, QueueRow
 from schemas.topics import GENERATION_EVENTS
-from services import admission, dead_letters, intake
-from services.admission import Admission
+from services import dead_letters, inserts, intake
+from services.dispatch import Dispatch
 from services.mongo import Document, Mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
@@ -36,7 +36,7 @@ async def _none(*_: object) -> list[Any]:
     return []
 
 
-def _unkeyed(job: Job, original: Callable[[Job], Document] = admission.job_document) -> Document:
+def _unkeyed(job: Job, original: Callable[[Job], Document] = inserts.job_document) -> Document:
     document = original(job)
     document.pop("idempotency", None)
     return document
@@ -50,11 +50,11 @@ async def _marked_first(
     self: Any,
     jobs: Sequence[Job],
     command: bytes,
-    send: Any = Admission._send,
+    publish: Any = Dispatch.publish_encoded,
 ) -> None:
     ids = [job.id for job in jobs]
-    await self._mongo.jobs.update_many({"_id": {"$in": ids}}, {"$set": {"published": True}})
-    await send(self, jobs, command)
+    await self._jobs.update_many({"_id": {"$in": ids}}, {"$set": {"published": True}})
+    await publish(self, jobs, command)
 
 
 async def _offsets_first(self: Process, records: Sequence[Any]) -> None:
@@ -121,10 +121,10 @@ async def _from_the_start(
     return dict.fromkeys(asked, 0)
 
 
-the_unique_key = _instead(admission, "job_document", _unkeyed)
+the_unique_key = _instead(inserts, "job_document", _unkeyed)
 the_outbox = _instead(Outbox, "republish", _nothing)
 one_transaction = _instead(Mongo, "transaction", _apart)
-marking_last = _instead(Admission, "_send", _marked_first)
+marking_last = _instead(Dispatch, "publish_encoded", _marked_first)
 offsets_last = _instead(Process, "handle", _offsets_first)
 inserting_once = _instead(Queue, "enqueue", _overwriting)
 one_job_a_command = _instead(intake, "second_door_job", _any_job)

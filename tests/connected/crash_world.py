@@ -338,12 +338,12 @@ class Process:
 
     async def end(self) -> None:
         """What admission does after its reply is done."""
-        if self.admission._marking is not None:
-            await self.admission._marking
+        if (marking := self.admission.dispatch.marking) is not None:
+            await marking
 
     async def bury(self) -> None:
         """Its death cleared up, so that no task of it outlives the test."""
-        if (marking := self.admission._marking) is not None:
+        if (marking := self.admission.dispatch.marking) is not None:
             marking.cancel()
             await asyncio.gather(marking, return_exceptions=True)
 

@@ -18,8 +18,8 @@ from schemas.events import (
 )
 from schemas.images import Picture
 from schemas.jobs import Dialect, GenerationSpec, Job, Stage, Tier
-from services.admission import job_document
 from services.indexes import COLLECTIONS
+from services.inserts import job_document
 from services.mongo import Mongo, open_mongo
 from services.records import Record
 from services.settings import Settings

@@ -11,9 +11,10 @@ import pytest
 from schemas.common import now
 from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job
 from schemas.topics import GENERATION_COMMANDS
-from services.admission import Admission, Admitted, Wish, command_of
+from services.admission import Admission, Admitted, Wish
 from services.broker import Publisher
 from services.commands import CommandReader
+from services.dispatch import command_of
 from services.engine.catalogue import Catalogue
 from services.errors import IdempotencyMismatch, InvalidRequest
 from services.mongo import Mongo

@@ -19,9 +19,9 @@ from schemas.common import now
 from schemas.jobs import Dialect, GenerationSpec, Job
 from schemas.queue import Outcome, RowState
 from schemas.topics import GENERATION_COMMANDS, GENERATION_EVENTS, GENERATION_PROGRESS, Topic
-from services.admission import job_document
 from services.broker import Publisher, client_settings
 from services.gauges import Gauges, show_lags
+from services.inserts import job_document
 from services.lag import KafkaLag, Lag
 from services.mongo import Mongo, open_mongo
 from services.queue import row_document

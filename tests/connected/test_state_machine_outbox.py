@@ -64,8 +64,8 @@ class Machine:
                 await Outbox(self._mongo, admission, AT_ONCE).republish()
             else:
                 await self._submit(admission, key, body, size)
-            if admission._marking is not None:
-                await admission._marking
+            if admission.dispatch.marking is not None:
+                await admission.dispatch.marking
 
         await lived(fuse, life())
         self.publisher.outages = []

@@ -9,18 +9,28 @@ from uuid_utils.compat import uuid7
 from schemas.common import SEED_LIMIT
 from schemas.events import COMMANDS, GenerationRequested
 from schemas.jobs import Dialect, GenerationSpec, Job, RequestedJob
-from services.admission import Admission, Wish, command_of, drawn_seed, job_document, settled
+from services.admission import Admission, Wish
+from services.dispatch import command_of
 from services.engine.catalogue import Catalogue
 from services.errors import BodyTooLarge, InvalidRequest
+from services.inserts import job_document
 from services.settings import ROOT
+from services.settled import drawn_seed, settled
 
 CATALOGUE = Catalogue.load(ROOT / "models" / "models.yaml")
 TINY = CATALOGUE.find("tiny")
 JOB = UUID("01930000-0000-7000-8000-000000000001")
 
 
+class Unasked:
+    """A database of which nothing may be wanted but its collections' names."""
+
+    def __getattr__(self, collection: str) -> None:
+        return
+
+
 def admit(spec: GenerationSpec, job: UUID = JOB, **wish: Any) -> Job:
-    admission = Admission(cast(Any, None), cast(Any, None), cast(Any, None), CATALOGUE)
+    admission = Admission(cast(Any, Unasked()), cast(Any, None), cast(Any, None), CATALOGUE)
     return admission.admit("demo", Wish(spec=spec, dialect=Dialect.BLOG, **wish), job)
 
 
@@ -111,7 +121,7 @@ def test_a_command_says_all_that_the_queue_must_know() -> None:
 
 
 async def test_what_no_broker_would_take_is_refused_before_anything_is_stored() -> None:
-    admission = Admission(cast(Any, None), cast(Any, None), cast(Any, None), CATALOGUE)
+    admission = Admission(cast(Any, Unasked()), cast(Any, None), cast(Any, None), CATALOGUE)
     spec = GenerationSpec(prompt="x", model="tiny")
     large = Wish(spec=spec, dialect=Dialect.BLOG, meta={"text": "x" * 100_000})
 

@@ -1,0 +1,51 @@
+"""A spec as it was asked for -> one whose model, size and seed no later change reaches. Pure."""
+
+from collections.abc import Collection
+from hashlib import sha256
+from uuid import UUID
+
+from schemas.common import SEED_LIMIT
+from schemas.jobs import GenerationSpec, LoraWeight
+from services.engine.catalogue import Catalogue, Model, Size
+from services.errors import InvalidRequest, InvalidSize, PromptRequired, UnknownModel
+
+
+def settled(spec: GenerationSpec, catalogue: Catalogue, run: UUID) -> GenerationSpec:
+    """Or `InvalidRequest`; the same for the same run."""
+    if not spec.prompt.strip():
+        raise PromptRequired(pointer="/prompt")
+    try:
+        model = catalogue.find(spec.model)
+        size = catalogue_size(spec, model)
+        model.check_size(size.width, size.height)
+    except UnknownModel as error:
+        raise InvalidRequest(error.message, "/model") from error
+    except InvalidSize as error:
+        side = "height" if error.message.startswith("height") else "width"
+        raise InvalidRequest(error.message, f"/{side}") from error
+    _check_loras(spec.loras, {lora.id for lora in model.loras}, model.id)
+    if spec.strength is not None and not spec.references:
+        raise InvalidRequest("strength needs a reference that it is about", "/strength")
+    seed = drawn_seed(run) if spec.seed is None else spec.seed
+    fixed = {"model": model.id, "seed": seed, "width": size.width, "height": size.height}
+    return spec.model_copy(update=fixed)
+
+
+def catalogue_size(spec: GenerationSpec, model: Model) -> Size:
+    """What was asked for, or the model's own size when neither side was."""
+    if {"width", "height"}.isdisjoint(spec.model_fields_set):
+        return model.default_size
+    return Size(width=spec.width, height=spec.height)
+
+
+def drawn_seed(run: UUID) -> int:
+    """Below 2^53 and the same for the same run, however often its command is read."""
+    return int.from_bytes(sha256(run.bytes).digest()[:8]) % SEED_LIMIT
+
+
+def _check_loras(asked: tuple[LoraWeight, ...], known: Collection[str], model: str) -> None:
+    for index, lora in enumerate(asked):
+        if lora.id not in known:
+            raise InvalidRequest(f"{model} has no LoRA {lora.id!r}", f"/loras/{index}/id")
+        if lora.id in {earlier.id for earlier in asked[:index]}:
+            raise InvalidRequest(f"LoRA {lora.id!r} is asked for twice", f"/loras/{index}/id")
