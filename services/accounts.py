@@ -1,69 +1,29 @@
-"""API keys: shown once, stored as keyed hashes, looked up by id at every request.
-
-A key reads `dk_<id>_<secret>`: the prefix lets scanners find leaked ones, the id is public.
-"""
+"""API keys: shown once, stored as keyed hashes, looked up by id at every request."""
 
 import hmac
-import re
-import secrets
-import string
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Any, Final
 
-from pydantic import Field
+from pymongo.errors import DuplicateKeyError
 
-from schemas.common import ProjectId, Text, Time, Value, now
+from schemas.common import ProjectId, Value, now
+from schemas.jobs import Idempotency
+from schemas.keys import DEFAULT_LIMIT, Key, KeyFacts, Limit, Scope
+from schemas.library_events import KeyCreated, KeyRevoked
 from services.batching import Batched
-from services.errors import Forbidden, NotFound, Unauthorized
-from services.mongo import Document, Mongo
+from services.errors import Forbidden, KeyEnded, KeyNotFound, Unauthorized
+from services.issuance import CreatedKey, Issuance
+from services.key_texts import id_in
+from services.library.feed import Change, Feed, change
+from services.mongo import Document, Mongo, Session
 from services.signing import Signer
 
-Scope = Literal["full", "read", "live"]
-Limit = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
-KeyName = Annotated[Text, Field(max_length=200)]
+Write = Callable[[Session], Coroutine[Any, Any, None]]
 
-DEFAULT_LIMIT: Final = "100/hour"
 TOUCH_EVERY: Final = timedelta(minutes=1)  #: `last_used_at` is no finer than this
-
-_BASE62 = string.digits + string.ascii_letters
-_ID_LENGTH = 12
-_SECRET_LENGTH = 43  # 62^43 > 2^256
-_KEY = re.compile(rf"dk_([0-9A-Za-z]{{{_ID_LENGTH}}})_[0-9A-Za-z]{{{_SECRET_LENGTH}}}")
-
-
-class Key(Value):
-    """The document in `keys`; `hash` is HMAC-SHA256 of the key under the master secret."""
-
-    id: str = Field(alias="_id")
-    hash: str = Field(repr=False)
-    project: ProjectId
-    name: KeyName = ""
-    scopes: tuple[Scope, ...] = ("full",)
-    limit: Limit | None = DEFAULT_LIMIT
-    created_at: Time = Field(default_factory=now)
-    expires_at: Time | None = None
-    revoked_at: Time | None = None
-    last_used_at: Time | None = None
-
-    @property
-    def prefix(self) -> str:
-        """What a list shows of a key."""
-        return f"dk_{self.id}"
-
-    def usable(self, moment: datetime) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or moment < self.expires_at)
-
-
-class CreatedKey(Value):
-    """A new key with its secrets, which are never shown again."""
-
-    id: str
-    key: str
-    signing_key_id: str  #: names the key in the `darkroom-signature` header
-    signing_secret: str
-    project: ProjectId
-    limit: Limit | None
+AT_ONCE: Final = timedelta()
 
 
 class Caller(Value):
@@ -86,11 +46,13 @@ class Keys:
 
     def __init__(self, mongo: Mongo, signer: Signer) -> None:
         self._keys = mongo.keys
+        self._feed = Feed(mongo)
+        self._issuance = Issuance(mongo.keys, signer)
         self._signer = signer
         self._look_up = Batched(self._found)
         self._touched: dict[str, datetime] = {}
 
-    async def create(
+    async def create(  # noqa: PLR0913 - what a key is
         self,
         project: str,
         name: str = "",
@@ -98,60 +60,100 @@ class Keys:
         limit: str | None = DEFAULT_LIMIT,
         scopes: Sequence[Scope] = ("full",),
         expires_in: timedelta | None = None,
+        idempotency: Idempotency | None = None,
     ) -> CreatedKey:
-        key_id, text = _drawn_key()
-        created = now()
-        key = Key(
-            id=key_id,
-            hash=self._signer.digest(text),
+        """The key, or the one that the same Idempotency-Key has made; or `IdempotencyMismatch`."""
+        moment = now()
+        facts = KeyFacts(
             project=project,
             name=name,
             scopes=tuple(scopes),
             limit=limit,
-            created_at=created,
-            expires_at=created + expires_in if expires_in else None,
+            created_at=moment,
+            expires_at=moment + expires_in if expires_in else None,
         )
-        await self._keys.insert_one(key.model_dump(by_alias=True))
-        return CreatedKey(
-            id=key_id,
-            key=text,
-            signing_key_id=key_id,
-            signing_secret=self._signer.secret(key_id),
-            project=project,
-            limit=limit,
-        )
+        created = self._issuance.drawn(facts, idempotency)
 
-    async def ls(self, project: str | None = None) -> tuple[Key, ...]:
-        """Newest first; those of every project when none is named."""
+        async def insert(session: Session) -> None:
+            await self._insert(created.stored, session)
+            await self._feed.record(session, project, _created(created.stored))
+
+        return await self._once(created, insert)
+
+    async def rotate(
+        self,
+        key_id: str,
+        project: str | None = None,
+        *,
+        overlap: timedelta = AT_ONCE,
+        idempotency: Idempotency | None = None,
+    ) -> CreatedKey:
+        """A new key with the rights, and the time to live, of one that ends after `overlap`.
+
+        Raise `KeyNotFound`, `KeyEnded` for one that has ended or has its successor already, or
+        `IdempotencyMismatch`.
+        """
+        old = await self._known(key_id, project)
+        moment = now()
+        expires = None if old.expires_at is None else moment + (old.expires_at - old.created_at)
+        times = {"created_at": moment, "expires_at": expires}
+        facts = KeyFacts.model_validate(old.model_dump() | times)
+        created = self._issuance.drawn(facts, idempotency)
+        end = min(filter(None, (old.expires_at, moment + overlap)))
+        stopped = {"revoked_at": moment} if end == moment else {"expires_at": end}
+
+        async def replace(session: Session) -> None:
+            replaced = await self._keys.update_one(
+                {"_id": old.id, "successor": None, **_usable(moment)},
+                {"$set": {**stopped, "successor": created.id}},
+                session=session,
+            )
+            if not replaced.matched_count:
+                raise KeyEnded
+            await self._insert(created.stored, session)
+            told = (_created(created.stored), _revoked(old, end))
+            await self._feed.record(session, old.project, *told)
+
+        return await self._once(created, replace)
+
+    async def revoke(self, key_id: str, project: str | None = None) -> Key:
+        """Stop the key at once and for good; again changes nothing. Raise `KeyNotFound`."""
+        key = await self._known(key_id, project)
+        moment = now()
+
+        async def stop(session: Session) -> None:
+            stopped = await self._keys.update_one(
+                {"_id": key_id, "revoked_at": None},
+                {"$set": {"revoked_at": moment}},
+                session=session,
+            )
+            if stopped.matched_count:
+                await self._feed.record(session, key.project, _revoked(key, moment))
+
+        await self._feed.transaction(key.project, stop)
+        return await self._known(key_id, project)
+
+    async def ls(
+        self, project: str | None = None, limit: int = 0, offset: int = 0
+    ) -> tuple[Key, ...]:
+        """Newest first, all where `limit` is 0; those of every project when none is named."""
         chosen = {} if project is None else {"project": project}
         found = self._keys.find(chosen).sort([("created_at", -1), ("_id", 1)])
-        return tuple([Key.model_validate(document) async for document in found])
+        return tuple([Key.model_validate(each) async for each in found.skip(offset).limit(limit)])
+
+    async def count(self, project: str) -> int:
+        return await self._keys.count_documents({"project": project})
 
     async def find(self, key_id: str) -> Key | None:
         """As it is now: a look-up never starts before it is asked for, even when shared."""
         return await self._look_up(key_id)
 
-    async def _found(self, key_ids: Sequence[str]) -> Sequence[Key | None]:
-        cursor = self._keys.find({"_id": {"$in": list(set(key_ids))}})
-        documents = await cursor.to_list(None)
-        found = {document["_id"]: Key.model_validate(document) for document in documents}
-        return [found.get(key_id) for key_id in key_ids]
-
-    async def revoke(self, key_id: str, project: str | None = None) -> Key:
-        """Stop the key at once and for good; again changes nothing. Raise `NotFound`."""
-        chosen: Document = {"_id": key_id} | ({"project": project} if project else {})
-        await self._keys.update_one({**chosen, "revoked_at": None}, {"$set": {"revoked_at": now()}})
-        document = await self._keys.find_one(chosen)
-        if document is None:
-            raise NotFound(f"There is no key {key_id}")
-        return Key.model_validate(document)
-
     async def authenticate(self, text: str | None) -> Caller:
         """The caller that the API key `text` stands for, or `Unauthorized`."""
-        matched = _KEY.fullmatch(text or "")
-        if text is None or matched is None:
+        key_id = id_in(text)
+        if text is None or key_id is None:
             raise Unauthorized
-        key = await self.find(matched[1])
+        key = await self.find(key_id)
         # an unknown id costs a comparison too, so that time tells nothing
         stored = key.hash if key else "0" * 64
         genuine = hmac.compare_digest(stored, self._signer.digest(text))
@@ -161,6 +163,31 @@ class Keys:
         await self._touch(key, moment)
         return Caller(project=key.project, key_id=key.id, scopes=key.scopes, limit=key.limit)
 
+    async def _once(self, created: CreatedKey, write: Write) -> CreatedKey:
+        """Do `write`, which inserts the key, unless its Idempotency-Key had it done before."""
+        idempotency = created.stored.idempotency
+        while True:
+            if idempotency and (before := await self._issuance.replayed(idempotency)):
+                return before
+            with suppress(DuplicateKeyError):  # the same Idempotency-Key at the same time
+                await self._feed.transaction(created.project, write)
+                return created
+
+    async def _insert(self, key: Key, session: Session) -> None:
+        await self._keys.insert_one(key.model_dump(by_alias=True), session=session)
+
+    async def _known(self, key_id: str, project: str | None) -> Key:
+        key = await self.find(key_id)
+        if key is None or project not in (None, key.project):
+            raise KeyNotFound
+        return key
+
+    async def _found(self, key_ids: Sequence[str]) -> Sequence[Key | None]:
+        cursor = self._keys.find({"_id": {"$in": list(set(key_ids))}})
+        documents = await cursor.to_list(None)
+        found = {document["_id"]: Key.model_validate(document) for document in documents}
+        return [found.get(key_id) for key_id in key_ids]
+
     async def _touch(self, key: Key, moment: datetime) -> None:
         last = max(filter(None, (key.last_used_at, self._touched.get(key.id))), default=None)
         if last is not None and moment - last < TOUCH_EVERY:
@@ -169,7 +196,16 @@ class Keys:
         await self._keys.update_one({"_id": key.id}, {"$max": {"last_used_at": moment}})
 
 
-def _drawn_key() -> tuple[str, str]:
-    key_id = "".join(secrets.choice(_BASE62) for _ in range(_ID_LENGTH))
-    secret = "".join(secrets.choice(_BASE62) for _ in range(_SECRET_LENGTH))
-    return key_id, f"dk_{key_id}_{secret}"
+def _usable(moment: datetime) -> Document:
+    """As `Key.usable`, for the server."""
+    alive = [{"expires_at": None}, {"expires_at": {"$gt": moment}}]
+    return {"revoked_at": None, "$or": alive}
+
+
+def _created(key: Key) -> Change:
+    """Neither secret nor name."""
+    return change(KeyCreated, key.id, key_id=key.id, scopes=key.scopes, expires_at=key.expires_at)
+
+
+def _revoked(key: Key, end: datetime) -> Change:
+    return change(KeyRevoked, key.id, key_id=key.id, scopes=key.scopes, expires_at=end)

@@ -68,6 +68,12 @@ class KeyEnded(InvalidRequest):
     code = "key_ended"
 
 
+class KeyEnded(InvalidRequest):
+    """The key has ended, or was rotated before"""
+
+    code = "key_ended"
+
+
 class UnsupportedImage(InvalidRequest):
     """Unsupported image format"""
 
@@ -135,6 +141,12 @@ class LiveUrlNotFound(NotFound):
     """Live URL not found"""
 
     code = "live_url_not_found"
+
+
+class KeyNotFound(NotFound):
+    """Key not found"""
+
+    code = "key_not_found"
 
 
 class Gone(DarkroomError):

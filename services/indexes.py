@@ -89,7 +89,14 @@ LIBRARY_OUTBOX: Final = (
     IndexModel([("project", ASCENDING), ("sequence", ASCENDING)], unique=True),
 )
 FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
-KEYS: Final = (IndexModel([("project", ASCENDING)]),)
+KEYS: Final = (
+    IndexModel([("project", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
+    IndexModel(
+        [("idempotency.scope", ASCENDING), ("idempotency.key", ASCENDING)],
+        unique=True,
+        partialFilterExpression={"idempotency.key": SOME_TEXT},
+    ),
+)
 RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
 ANSWERS: Final = (IndexModel([("expires_at", ASCENDING)], name="over", expireAfterSeconds=60),)
 DEAD_LETTER_MARKS: Final = (  # longer than the letters themselves

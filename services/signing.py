@@ -38,6 +38,10 @@ class Signer:
             raise UnreadableMessage("wrong_signature", "the signature does not fit the message")
         return key_id
 
+    def key_secret(self, key_id: str, word: str) -> bytes:
+        """32 bytes that only we can tell: the same again for the same key and word."""
+        return _keyed(self._master, f"key:{key_id}:{word}".encode())
+
     def digest(self, text: str) -> str:
         """A keyed hash of a high-entropy secret, as it is stored."""
         return _keyed(self._master, f"stored:{text}".encode()).hex()

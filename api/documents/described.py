@@ -1,10 +1,10 @@
 """Every handler -> its `Operation`; a route that is in neither document nor here fails a test."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from api import blog, files, health
-from api.documents.operations import LIMITED, Answer, Operation
+from api.documents.described_keys import KEYS
+from api.documents.operations import LIMITED, Answer, Handler, Operation
 from api.readiness import Report
 from schemas.wire import blog as wire
 
@@ -14,8 +14,6 @@ FILE: Final = ("ETag", "Cache-Control", "Accept-Ranges")
 BLOG: Final = "blog"
 FILES: Final = "files"
 HEALTH: Final = "health"
-
-Handler = Callable[..., Any]
 
 
 def _submit(summary: str, answers: dict[int, Answer]) -> Operation:
@@ -30,6 +28,7 @@ def _submit(summary: str, answers: dict[int, Answer]) -> Operation:
 
 
 OPERATIONS: Final[dict[Handler, Operation]] = {
+    **KEYS,
     blog.generate_async: _submit(
         "Ask for pictures",
         {

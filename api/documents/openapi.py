@@ -8,13 +8,13 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.convertors import UUIDConvertor
 from starlette.routing import BaseRoute, Route
 
-from api.documents.described import Handler
 from api.documents.operations import (
     ANSWER_HEADERS,
     ASKED_HEADERS,
     REFUSAL_HEADERS,
     REFUSALS,
     Answer,
+    Handler,
     Operation,
 )
 from api.problems import Shape, shape_of

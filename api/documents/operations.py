@@ -1,11 +1,13 @@
 """What a route says of itself: what it takes, and everything that it may answer."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from pydantic import JsonValue
 
 from schemas.common import Value
 
+Handler = Callable[..., Any]
 Header = dict[str, JsonValue]
 
 INTEGER: Final[JsonValue] = {"type": "integer", "minimum": 0}

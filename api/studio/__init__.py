@@ -1,5 +1,5 @@
 """The studio dialect: generations, flows, images, live pictures and keys of a project."""
 
-from starlette.routing import Route
+from api.studio import flows, generations, images, keys
 
-routes: list[Route] = []
+routes = [*generations.routes, *flows.routes, *images.routes, *keys.routes]

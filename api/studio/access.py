@@ -3,7 +3,8 @@
 from api import limits
 from api.authentication import authenticate
 from api.state import AppRequest
-from services.accounts import Caller, Scope
+from schemas.keys import Scope
+from services.accounts import Caller
 
 
 async def authorised(request: AppRequest, *scopes: Scope) -> Caller:

@@ -1,4 +1,4 @@
-"""`darkroom keys`: API keys made, listed and revoked, in MongoDB itself."""
+"""`darkroom keys`: API keys made, listed, rotated and revoked, in MongoDB itself."""
 
 import asyncio
 import re
@@ -13,8 +13,10 @@ from compose.console import Json, out, print_json
 from compose.errors import CommandFailed, UsageFailed
 from compose.running import running_settings
 from schemas.common import ProjectId, Time, Value
-from services.accounts import DEFAULT_LIMIT, CreatedKey, Key, Keys, Limit, Scope
+from schemas.keys import DEFAULT_LIMIT, LONGEST_LIFE, Key, Limit, Scope
+from services.accounts import Keys
 from services.errors import DarkroomError
+from services.issuance import CreatedKey
 from services.mongo import OUTAGES, open_mongo
 from services.signing import Signer
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
 
 
 class KeyRow(Value):
@@ -53,14 +55,11 @@ def create(  # noqa: PLR0913, PLR0917 - a command's options
     owner = _checked(TypeAdapter(ProjectId), project, "--project")
     allowed = _checked(TypeAdapter(tuple[Scope, ...]), tuple(scopes.split(",")), "--scopes")
     rate = None if limit == "none" else _checked(TypeAdapter(Limit), limit, "--limit")
-    lifetime = None if expires is None else duration(expires)
+    lifetime = None if expires is None else duration(expires, "--expires")
     key = _with_keys(
         lambda keys: keys.create(owner, name, limit=rate, scopes=allowed, expires_in=lifetime)
     )
-    if json:
-        print_json(key)
-    else:
-        _print_created(key)
+    _print_created(key, json)
 
 
 @app.command("ls")
@@ -79,12 +78,28 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], json: Json = Fa
     _print_row(_row(_with_keys(lambda keys: keys.revoke(key_id))), json)
 
 
-def duration(text: str) -> timedelta:
-    """ "90s", "15m", "12h", "30d", or a number of seconds."""
-    matched = re.fullmatch(r"([1-9][0-9]{0,8})([smhd]?)", text)
-    if matched is None:
-        raise UsageFailed(f"--expires {text!r} is not a duration", "write 90s, 15m, 12h or 30d")
-    return timedelta(seconds=int(matched[1]) * UNITS[matched[2] or "s"])
+@app.command("rotate")
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    overlap: Annotated[
+        str | None, typer.Option(help="The old one still works for 90s, 15m, 12h or 7d.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a key like this one and show it, once; the old one stops at once, or later."""
+    time = timedelta() if overlap is None else duration(overlap, "--overlap")
+    _print_created(_with_keys(lambda keys: keys.rotate(key_id, overlap=time)), json)
+
+
+def duration(text: str, option: str) -> timedelta:
+    """ "90s", "15m", "12h", "30d", or a number of seconds; at most `LONGEST_LIFE`."""
+    matched = re.fullmatch(r"([1-9][0-9]{0,9})([smhd]?)", text)
+    seconds = int(matched[1]) * UNITS[matched[2] or "s"] if matched else 0
+    if not 0 < seconds <= LONGEST_LIFE:
+        raise UsageFailed(
+            f"{option} {text!r} is not a duration of up to 100 years", "write 90s, 15m, 12h or 30d"
+        )
+    return timedelta(seconds=seconds)
 
 
 def _checked(adapter: TypeAdapter[T], given: object, option: str) -> T:
@@ -115,7 +130,10 @@ async def _run(work: Callable[[Keys], Awaitable[T]]) -> T:
         raise CommandFailed(error.message, "run `./darkroom keys ls`") from error
 
 
-def _print_created(key: CreatedKey) -> None:
+def _print_created(key: CreatedKey, json: bool) -> None:
+    if json:
+        print_json(key)
+        return
     out.print(key.key, style="bold")
     out.print(f"project {key.project}, limit {key.limit or 'none'}; not shown again")
     out.print(f"signing key id {key.signing_key_id}")
@@ -123,7 +141,7 @@ def _print_created(key: CreatedKey) -> None:
 
 
 def _row(key: Key) -> KeyRow:
-    return KeyRow(**key.model_dump(exclude={"hash"}), prefix=key.prefix)
+    return KeyRow(**key.model_dump(), prefix=key.prefix)
 
 
 def _print_row(row: KeyRow, json: bool) -> None:

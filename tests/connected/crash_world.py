@@ -14,7 +14,7 @@ from schemas.events import EVENTS, GenerationCompleted, GenerationEvent
 from schemas.jobs import GenerationSpec, Job
 from schemas.queue import QueueRow, RowState
 from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS, Topic
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher, client_settings
 from services.claims import Claims
@@ -28,6 +28,7 @@ from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.indexes import COLLECTIONS
 from services.intake import Intake
+from services.issuance import CreatedKey
 from services.leases import Leases
 from services.mongo import Mongo, open_mongo
 from services.object_store import S3ObjectStore

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
+from services.issuance import CreatedKey
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import Settings

@@ -16,7 +16,8 @@ from schemathesis.specs.openapi import checks
 from api.app import ROUTES
 from api.documents.described import OPERATIONS
 from api.documents.openapi import document
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
+from services.issuance import CreatedKey
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import Settings
@@ -67,8 +68,10 @@ async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping
         await store.put(path, content, "image/png", sha256(content).hexdigest())
     async with httpx2.AsyncClient(headers={"x-api-key": key.key}) as client:
         submitted = await client.post(api.url + SUBMIT, json={"prompt": "a red circle"})
+        spare = await client.post(f"{api.url}/api/v1/keys")
     job = submitted.json()["job_id"]
-    return {"job_id": job, "path": path, "name": "generation.accepted.v1.json"}
+    key_id = spare.json()["data"]["id"]
+    return {"job_id": job, "path": path, "name": "generation.accepted.v1.json", "key_id": key_id}
 
 
 @schema.parametrize()

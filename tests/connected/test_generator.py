@@ -14,8 +14,9 @@ from PIL import Image
 from schemas.cloudevents import second_door_job
 from schemas.queue import QueueRow, RowState
 from schemas.topics import GENERATION_COMMANDS, GENERATION_EVENTS
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
 from services.dead_letters import Record as Message
+from services.issuance import CreatedKey
 from services.migration import migrate
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore

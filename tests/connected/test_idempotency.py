@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from compose.embedded.ports import HOST
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
+from services.issuance import CreatedKey
 from services.mongo import Document, Mongo, open_mongo
 from services.settings import Settings
 from services.signing import Signer

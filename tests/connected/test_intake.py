@@ -15,7 +15,7 @@ from schemas.cloudevents import second_door_job
 from schemas.jobs import Dialect, GenerationSpec, Job
 from schemas.queue import QueueRow, RowState
 from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS
-from services.accounts import CreatedKey, Keys
+from services.accounts import Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher
 from services.commands import CommandReader
@@ -23,6 +23,7 @@ from services.dead_letters import Record as Message
 from services.engine.catalogue import Catalogue
 from services.fairness import Fairness
 from services.intake import Intake
+from services.issuance import CreatedKey
 from services.mongo import Mongo
 from services.outcomes import Outcomes
 from services.queue import Queue

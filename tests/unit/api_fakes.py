@@ -43,6 +43,7 @@ KEY = "dk_" + "a" * 12 + "_" + "b" * 43
 OTHER_KEY = "dk_" + "c" * 12 + "_" + "d" * 43
 READ_KEY = "dk_" + "e" * 12 + "_" + "f" * 43
 LIVE_KEY = "dk_" + "3" * 12 + "_" + "4" * 43
+LIVE_KEY = "dk_" + "3" * 12 + "_" + "4" * 43
 LIMITED_KEY = "dk_" + "1" * 12 + "_" + "2" * 43
 PICTURE = "generated/7c0e0000-0000-4000-8000-000000000001.png"
 MOMENT = datetime(2026, 11, 21, 5, 20, tzinfo=UTC)
@@ -55,6 +56,7 @@ class FakeKeys:
             KEY: Caller(project="demo"),
             OTHER_KEY: Caller(project="other"),
             READ_KEY: Caller(project="demo", scopes=("read",)),
+            LIVE_KEY: Caller(project="demo", scopes=("live",)),
             LIVE_KEY: Caller(project="demo", scopes=("live",)),
             LIMITED_KEY: Caller(project="demo", key_id="1" * 12, limit="2/hour"),
         }

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from services.accounts import Caller, Key
+from schemas.keys import Key
+from services.accounts import Caller
 from services.errors import Forbidden
 from services.signing import Signer
 

@@ -9,7 +9,8 @@ import pytest
 
 from schemas.common import now
 from schemas.events import GenerationCancelRequested, GenerationRequested
-from services.accounts import Key, Keys
+from schemas.keys import Key
+from services.accounts import Keys
 from services.commands import MOST_ERRORS, CommandReader, Headers, Inadmissible
 from services.errors import UnreadableMessage
 from services.signing import HEADER, OWN_KEY, Signer
