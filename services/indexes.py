@@ -1,5 +1,6 @@
 """The indexes of every collection, each with the question that it answers."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from bson import Binary
@@ -10,6 +11,9 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 #: they don't use `$type`, and a sparse index would hold every null.
 SOME_ID: Final = {"$gt": Binary(bytes(16), UUID_SUBTYPE)}
 SOME_TEXT: Final = {"$gt": ""}
+SOME_TIME: Final = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
+NEWEST: Final = (("created_at", DESCENDING), ("_id", DESCENDING))
+SHOWN_JOBS: Final = {"deleted_at": None}
 
 JOBS: Final = (
     IndexModel(  # a project's list
@@ -38,9 +42,38 @@ JOBS: Final = (
         [("project", ASCENDING), ("blog_id", ASCENDING), ("created_at", DESCENDING)],
         partialFilterExpression={"blog_id": SOME_TEXT},
     ),
+    IndexModel(  # a library's list: without those that are deleted
+        [("project", ASCENDING), *NEWEST], name="shown", partialFilterExpression=SHOWN_JOBS
+    ),
     IndexModel(
-        [("flow_id", ASCENDING), ("created_at", ASCENDING)],
+        [("project", ASCENDING), ("state.status", ASCENDING), *NEWEST],
+        name="shown_by_status",
+        partialFilterExpression=SHOWN_JOBS,
+    ),
+    IndexModel(  # a flow's list, and how many it has
+        [("flow_id", ASCENDING), *NEWEST],
+        name="in_flow",
         partialFilterExpression={"flow_id": SOME_ID},
+    ),
+    IndexModel(  # totals
+        [("project", ASCENDING), ("state.status", ASCENDING), ("state.ended_at", ASCENDING)],
+        name="ended",
+        partialFilterExpression={"state.ended_at": SOME_TIME},
+    ),
+    IndexModel(
+        [("project", ASCENDING), ("deleted_at", ASCENDING)],
+        name="deleted",
+        partialFilterExpression={"deleted_at": SOME_TIME},
+    ),
+    IndexModel(
+        [("flow_id", ASCENDING), ("deleted_at", ASCENDING)],
+        name="deleted_in_flow",
+        partialFilterExpression={"deleted_at": SOME_TIME},
+    ),
+    IndexModel(  # a retry of which nothing is folded yet
+        [("project", ASCENDING), *NEWEST],
+        name="moved_on",
+        partialFilterExpression={"moved_on": True},
     ),
 )
 
@@ -74,10 +107,44 @@ QUEUE: Final = (
     IndexModel([("after", ASCENDING)], partialFilterExpression={"state": "waiting"}),
 )
 
+SHOWN_IMAGES: Final = {"marks.deleted_at": None}
+DELETED_IMAGES: Final = {"marks.deleted_at": SOME_TIME}
+OF_FLOW: Final = {"flow_id": SOME_ID}
+
+#: A list of both sources merges two scans, so that one index does for either and for both.
 IMAGES: Final = (
-    IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),
+    IndexModel([("project", ASCENDING), ("source", ASCENDING), *NEWEST], name="listed"),
+    IndexModel(
+        [("project", ASCENDING), ("source", ASCENDING), *NEWEST],
+        name="shown",
+        partialFilterExpression=SHOWN_IMAGES,
+    ),
+    IndexModel(  # totals
+        [("project", ASCENDING), ("source", ASCENDING), ("marks.deleted_at", ASCENDING)],
+        name="deleted",
+        partialFilterExpression=DELETED_IMAGES,
+    ),
+    IndexModel(
+        [("flow_id", ASCENDING), ("source", ASCENDING), *NEWEST],
+        name="listed_in_flow",
+        partialFilterExpression=OF_FLOW,
+    ),
+    IndexModel(
+        [("flow_id", ASCENDING), ("source", ASCENDING), *NEWEST],
+        name="shown_in_flow",
+        partialFilterExpression={**OF_FLOW, **SHOWN_IMAGES},
+    ),
+    IndexModel(
+        [("flow_id", ASCENDING), ("source", ASCENDING), ("marks.deleted_at", ASCENDING)],
+        name="deleted_in_flow",
+        partialFilterExpression=DELETED_IMAGES,
+    ),
     IndexModel([("job_id", ASCENDING)], partialFilterExpression={"job_id": SOME_ID}),
-    IndexModel([("picture.relative_path", ASCENDING)], unique=True),  # the public path
+    IndexModel(  # the public path; a tombstone has none
+        [("picture.relative_path", ASCENDING)],
+        unique=True,
+        partialFilterExpression={"picture.relative_path": SOME_TEXT},
+    ),
 )
 
 ALIASES: Final = (
@@ -88,7 +155,12 @@ ALIASES: Final = (
 LIBRARY_OUTBOX: Final = (
     IndexModel([("project", ASCENDING), ("sequence", ASCENDING)], unique=True),
 )
-FLOWS: Final = (IndexModel([("project", ASCENDING), ("created_at", DESCENDING)]),)
+DISTURBANCES: Final = (
+    IndexModel([("project", ASCENDING), ("at", ASCENDING)]),
+    IndexModel([("at", ASCENDING)], name="kept", expireAfterSeconds=24 * 3600),
+)
+REMOVALS: Final = (IndexModel([("kind", ASCENDING), ("due", ASCENDING)]),)
+FLOWS: Final = (IndexModel([("project", ASCENDING), *NEWEST], name="listed"),)
 KEYS: Final = (
     IndexModel([("project", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel(
@@ -96,6 +168,9 @@ KEYS: Final = (
         unique=True,
         partialFilterExpression={"idempotency.key": SOME_TEXT},
     ),
+)
+LIVE_URLS: Final = (
+    IndexModel([("project", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
 )
 RATE_LIMITS: Final = (IndexModel([("ends_at", ASCENDING)], name="over", expireAfterSeconds=60),)
 ANSWERS: Final = (IndexModel([("expires_at", ASCENDING)], name="over", expireAfterSeconds=60),)
@@ -115,9 +190,12 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "flows": FLOWS,
     "feeds": (),
     "library_outbox": LIBRARY_OUTBOX,
-    "purges": (),
+    "removals": REMOVALS,
+    "disturbances": DISTURBANCES,
     "totals": (),
     "keys": KEYS,
+    "live": (),  # by its cache key alone
+    "live_urls": LIVE_URLS,
     "rate_limits": RATE_LIMITS,
     "answers": ANSWERS,
     "dead_letter_marks": DEAD_LETTER_MARKS,
@@ -125,4 +203,11 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "offsets": OFFSETS,
     "quarantine": QUARANTINE,
     "tenants": TENANTS,
+}
+
+#: Of earlier versions: they would cost every write and serve nobody.
+OBSOLETE: Final[dict[str, tuple[str, ...]]] = {
+    "jobs": ("flow_id_1_created_at_1",),
+    "images": ("project_1_created_at_-1",),
+    "flows": ("project_1_created_at_-1",),
 }

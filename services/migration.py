@@ -12,7 +12,7 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 from schemas.topics import TOPICS
 from services.broker import BROKER_OUTAGES
 from services.errors import Unavailable
-from services.indexes import COLLECTIONS
+from services.indexes import COLLECTIONS, OBSOLETE
 from services.mongo import OUTAGES, Collection, Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import KafkaSettings, MongoSettings, S3Settings, Settings
@@ -88,6 +88,9 @@ async def _ensure(mongo: Mongo, name: str, indexes: tuple[IndexModel, ...]) -> N
         log.info("collection_created", collection=name)
     for index in indexes:
         await _ensure_index(mongo.database[name], index)
+    for obsolete in OBSOLETE.get(name, ()):
+        with suppress(OperationFailure):  # it is gone, or never was
+            await mongo.database[name].drop_index(obsolete)
 
 
 async def _ensure_index(collection: Collection, index: IndexModel) -> None:

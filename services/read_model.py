@@ -49,7 +49,7 @@ class ReadModel:
         return JobPage(jobs=tuple(jobs), total=total)
 
     async def image(self, image: UUID) -> Image | None:
-        document = await self._images.find_one({"_id": image})
+        document = await self._images.find_one({"_id": image, "marks.purged_at": None})
         return None if document is None else Image.model_validate(document)
 
     async def purged(self, image: UUID) -> bool:

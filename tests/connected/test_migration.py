@@ -132,7 +132,7 @@ async def test_an_index_whose_definition_has_changed_is_replaced(
     ("question", "order", "index"),
     [
         ({"batch_id": uuid4()}, [], "batch_id_1"),
-        ({"flow_id": uuid4()}, [], "flow_id_1_created_at_1"),
+        ({"flow_id": uuid4()}, [], "in_flow"),
         (
             {"idempotency.scope": "s", "idempotency.key": "k"},
             [],
