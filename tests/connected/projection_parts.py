@@ -9,8 +9,10 @@ from schemas.cloudevents import CloudEvent
 from schemas.events import (
     AcceptedData,
     CompletedData,
+    FailedData,
     GenerationAccepted,
     GenerationCompleted,
+    GenerationFailed,
     GenerationProgress,
     GenerationStarted,
     ProgressData,
@@ -92,6 +94,7 @@ def completed(job: Job, image: UUID | None = None, path: str | None = None) -> C
     )
     data = CompletedData(
         run_id=job.run,
+        run_number=job.run_number,
         flow_id=job.flow_id,
         attempt=1,
         tier=Tier.STANDARD,
@@ -106,6 +109,13 @@ def completed(job: Job, image: UUID | None = None, path: str | None = None) -> C
         prompt_sha256=SHA,
     )
     return GenerationCompleted(**envelope(job), data=data)
+
+
+def failed(job: Job) -> CloudEvent:
+    data = FailedData(
+        run_id=job.run, run_number=job.run_number, attempt=1, reason="out_of_memory", message="!"
+    )
+    return GenerationFailed(**envelope(job), data=data)
 
 
 def life(job: Job) -> tuple[CloudEvent, ...]:
