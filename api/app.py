@@ -22,6 +22,8 @@ from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.errors import DarkroomError
 from services.estimates import REFRESHED_EVERY, Estimates
+from services.library.feed import Feed
+from services.library.whole import Library
 from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
@@ -65,6 +67,8 @@ def live(settings: Settings) -> Lifespan:
             S3ObjectStore.open(settings.s3) as store,
         ):
             estimates = Estimates(mongo, catalogue)
+            feed = Feed(mongo)
+            admission = Admission(mongo, publisher, signer, catalogue, feed)
             refreshing = asyncio.create_task(
                 kept_up(estimates.refresh, "estimates", REFRESHED_EVERY)
             )
@@ -73,9 +77,10 @@ def live(settings: Settings) -> Lifespan:
                 settings=settings,
                 keys=Keys(mongo, signer),
                 rate_limits=RateLimits(mongo),
-                admission=Admission(mongo, publisher, signer, catalogue),
+                admission=admission,
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
+                library=Library(mongo, feed, store, admission.cancel),
                 object_store=store,
                 catalogue=catalogue,
                 estimates=estimates,

@@ -11,6 +11,7 @@ from services.admission import Admission
 from services.answers import Answers
 from services.engine.catalogue import Catalogue
 from services.estimates import Estimates
+from services.library.whole import Library
 from services.object_store import S3ObjectStore
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
@@ -24,6 +25,7 @@ class State(TypedDict):
     admission: Admission
     answers: Answers
     read_model: ReadModel
+    library: Library
     object_store: S3ObjectStore
     catalogue: Catalogue
     estimates: Estimates

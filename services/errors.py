@@ -68,12 +68,6 @@ class KeyEnded(InvalidRequest):
     code = "key_ended"
 
 
-class KeyEnded(InvalidRequest):
-    """The key has ended, or was rotated before"""
-
-    code = "key_ended"
-
-
 class UnsupportedImage(InvalidRequest):
     """Unsupported image format"""
 
@@ -141,12 +135,6 @@ class LiveUrlNotFound(NotFound):
     """Live URL not found"""
 
     code = "live_url_not_found"
-
-
-class KeyNotFound(NotFound):
-    """Key not found"""
-
-    code = "key_not_found"
 
 
 class Gone(DarkroomError):

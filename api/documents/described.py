@@ -4,6 +4,7 @@ from typing import Final
 
 from api import blog, files, health
 from api.documents.described_keys import KEYS
+from api.documents.described_library import LIBRARY
 from api.documents.operations import LIMITED, Answer, Handler, Operation
 from api.readiness import Report
 from schemas.wire import blog as wire
@@ -28,6 +29,7 @@ def _submit(summary: str, answers: dict[int, Answer]) -> Operation:
 
 
 OPERATIONS: Final[dict[Handler, Operation]] = {
+    **LIBRARY,
     **KEYS,
     blog.generate_async: _submit(
         "Ask for pictures",

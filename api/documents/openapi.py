@@ -79,7 +79,7 @@ def _operation(route: Route, operation: Operation, references: References) -> Js
     }
     if operation.body:
         content = {"application/json": {"schema": references[operation.body, "validation"]}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": operation.body_required, "content": content}
     return described
 
 
@@ -95,6 +95,8 @@ def _in_query(operation: Operation) -> Iterator[Json]:
     schema = operation.query.model_json_schema()
     for name, field in schema["properties"].items():
         (kind,) = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+        if "$ref" in kind:
+            kind = schema["$defs"][kind["$ref"].rpartition("/")[2]]
         required = name in schema.get("required", ())
         yield {"name": name, "in": "query", "required": required, "schema": kind}
 

@@ -86,6 +86,7 @@ class Operation(Value):
     summary: str
     answers: dict[int, Answer]
     body: type[Value] | None = None
+    body_required: bool = True
     query: type[Value] | None = None
     headers: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()

@@ -1,7 +1,7 @@
 """Studio's flows: request bodies in, replies out of a `Flow`. Pure: no I/O, no clock."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -10,6 +10,8 @@ from schemas.common import Meta, Time
 from schemas.flows import Flow
 from schemas.wire.studio import Camel
 from schemas.wire.studio_generations import Name
+
+PATH: Final = "/api/v1/flows/"
 
 
 class FlowBody(Camel):

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from math import gcd
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 from uuid import UUID
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
 
 from schemas.common import Meta, Prompt, Seed, Text, Time
 from schemas.images import Image
@@ -35,8 +35,10 @@ class Overrides(Camel):
     seed: Seed | None = None
 
 
-class GenerationBody(Overrides):
+class SubmitBody(Overrides):
     """The body of a submit; aliases have an older spelling each."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["prompt"]})
 
     negative_prompt: Prompt | None = None
     model: Annotated[Name, Field(min_length=1)] | None = None
@@ -117,19 +119,33 @@ class Generation(Camel):
     deleted_at: Time | None
 
 
-def first_answer(job: Job) -> Job:
+def first_asked(job: Job) -> Job:
     """`job` as it was when it was submitted, so that a submit is answered twice alike."""
     return job.model_copy(
         update={"run": job.id, "run_number": 1, "state": JobState(), "deleted_at": None}
     )
 
 
-def generation(
-    job: Job, origin: str, references: Mapping[UUID, Image], aliases: Mapping[UUID, str]
-) -> Generation:
-    """`references`: those images of the job that are there; `aliases`: those of images."""
+def asked_again(job: Job) -> Job:
+    """`job` as it was when its current run was asked for: that one had not begun."""
+    before = {run: told for run, told in job.state.runs.items() if run != job.run}
+    return job.model_copy(update={"state": job.state.model_copy(update={"runs": before})})
+
+
+class Around(Protocol):
+    """The pictures that a job's reply shows, but for those that are gone, and their aliases."""
+
+    @property
+    def images(self) -> Mapping[UUID, Image]: ...
+    @property
+    def aliases(self) -> Mapping[UUID, str]: ...
+    def referenced(self, image: UUID | None, job: UUID | None) -> Image | None: ...
+
+
+def generation(job: Job, around: Around, origin: str) -> Generation:
+    """`job` as a poll shows it; picture URLs start with `origin` ("https://host")."""
     run = job.current
-    shown = _output_image(job.output, origin, aliases)
+    shown = _output_image(job.output, around, origin)
     took = run.ended_at - run.started_at if run.ended_at and run.started_at else None
     return Generation(
         id=job.id,
@@ -138,7 +154,7 @@ def generation(
         enhanced_prompt=None,
         aspect_ratio=job.aspect_ratio or _reduced(job.spec),
         reference_images=tuple(
-            _reference_image(each, origin, references) for each in job.spec.references
+            _reference_image(each, around, origin) for each in job.spec.references
         ),
         flow_id=job.flow_id,
         output_image=shown,
@@ -159,28 +175,27 @@ def generation(
     )
 
 
-def _output_image(
-    output: Output | None, origin: str, aliases: Mapping[UUID, str]
-) -> OutputImage | None:
-    if output is None:
+def _output_image(output: Output | None, around: Around, origin: str) -> OutputImage | None:
+    image = around.images.get(output.pictures[0].image_id) if output else None
+    if image is None:
         return None
-    picture = output.pictures[0]
+    url = picture_url(image.picture, origin)
     return OutputImage(
-        id=picture.image_id,
-        url=picture_url(picture, origin),
-        storage_url=picture_url(picture, origin),
-        alias=aliases.get(picture.image_id),
-        width=picture.width,
-        height=picture.height,
+        id=image.id,
+        url=url,
+        storage_url=url,
+        alias=around.aliases.get(image.id),
+        width=image.picture.width,
+        height=image.picture.height,
     )
 
 
-def _reference_image(
-    reference: Reference, origin: str, images: Mapping[UUID, Image]
-) -> ReferenceImage:
-    image = images.get(reference.image_id) if reference.image_id else None
+def _reference_image(reference: Reference, around: Around, origin: str) -> ReferenceImage:
+    image = around.referenced(reference.image_id, reference.job_id)
     url = picture_url(image.picture, origin) if image else None
-    return ReferenceImage(id=reference.image_id, alias=reference.alias, url=url)
+    return ReferenceImage(
+        id=image.id if image else reference.image_id, alias=reference.alias, url=url
+    )
 
 
 def _reduced(spec: GenerationSpec) -> str:

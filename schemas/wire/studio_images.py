@@ -14,7 +14,7 @@ class ImageQuery(PageQuery):
     """The query of a list of images."""
 
     flow_id: UUID | None = None
-    source: ImageSource | None = None
+    source: Literal["generated", "uploaded"] | None = None
     alias: Name | None = None
     include_deleted: bool = False
 

@@ -37,12 +37,12 @@ from services.object_store import ObjectStream, StoredObject
 from services.rate_limits import Budget, Rate, Window
 from services.read_model import JobFilter, JobPage
 from services.settings import ApiSettings, Settings
+from tests.unit.live_fakes import FakeLiveCache, FakeLiveUrls
 from services.settled import settled
 
 KEY = "dk_" + "a" * 12 + "_" + "b" * 43
 OTHER_KEY = "dk_" + "c" * 12 + "_" + "d" * 43
 READ_KEY = "dk_" + "e" * 12 + "_" + "f" * 43
-LIVE_KEY = "dk_" + "3" * 12 + "_" + "4" * 43
 LIVE_KEY = "dk_" + "3" * 12 + "_" + "4" * 43
 LIMITED_KEY = "dk_" + "1" * 12 + "_" + "2" * 43
 PICTURE = "generated/7c0e0000-0000-4000-8000-000000000001.png"
@@ -56,7 +56,6 @@ class FakeKeys:
             KEY: Caller(project="demo"),
             OTHER_KEY: Caller(project="other"),
             READ_KEY: Caller(project="demo", scopes=("read",)),
-            LIVE_KEY: Caller(project="demo", scopes=("live",)),
             LIVE_KEY: Caller(project="demo", scopes=("live",)),
             LIMITED_KEY: Caller(project="demo", key_id="1" * 12, limit="2/hour"),
         }
@@ -223,6 +222,8 @@ class Parts:
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
         self.answers = FakeAnswers()
+        self.live = FakeLiveCache(lambda: self.jobs.stored, CATALOGUE)
+        self.live_urls = FakeLiveUrls()
         self.store = FakeObjectStore()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
         self.settings = Settings(api=ApiSettings.model_validate(api))
@@ -243,6 +244,8 @@ class Parts:
                     "admission": self.jobs,
                     "answers": self.answers,
                     "read_model": self.jobs,
+                    "live": self.live,
+                    "live_urls": self.live_urls,
                     "object_store": self.store,
                     "catalogue": CATALOGUE,
                     "estimates": FakeEstimates(),
