@@ -37,7 +37,6 @@ from services.object_store import ObjectStream, StoredObject
 from services.rate_limits import Budget, Rate, Window
 from services.read_model import JobFilter, JobPage
 from services.settings import ApiSettings, Settings
-from tests.unit.live_fakes import FakeLiveCache, FakeLiveUrls
 from services.settled import settled
 
 KEY = "dk_" + "a" * 12 + "_" + "b" * 43
@@ -222,8 +221,6 @@ class Parts:
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
         self.answers = FakeAnswers()
-        self.live = FakeLiveCache(lambda: self.jobs.stored, CATALOGUE)
-        self.live_urls = FakeLiveUrls()
         self.store = FakeObjectStore()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
         self.settings = Settings(api=ApiSettings.model_validate(api))
@@ -244,8 +241,6 @@ class Parts:
                     "admission": self.jobs,
                     "answers": self.answers,
                     "read_model": self.jobs,
-                    "live": self.live,
-                    "live_urls": self.live_urls,
                     "object_store": self.store,
                     "catalogue": CATALOGUE,
                     "estimates": FakeEstimates(),
