@@ -69,7 +69,7 @@ class References:
         if asked.image_id is not None:
             kept = {"_id": asked.image_id, "project": job.project, **KEPT}
             found = await self._images.find_one(kept, {"_id": 1}, session=session)
-            return asked if found else None
+            return _made(asked, asked.image_id) if found else None
         made_by = await self._leads.jobs(job.project, (asked.job_id,), session)
         return _by_job(asked, made_by.get(asked.job_id))
 
