@@ -5,8 +5,10 @@ from uuid import UUID
 
 from pymongo import UpdateOne
 
+from schemas.common import now
 from schemas.images import Image
 from schemas.jobs import JobState
+from services.library.totals import LATE, disturb
 from services.mongo import Document, Mongo, Session
 from services.projection import FlowActivity, activity_of, fold, images_of
 from services.records import Told
@@ -32,9 +34,24 @@ async def write_fold(mongo: Mongo, told: Sequence[Told], session: Session) -> in
         await mongo.jobs.bulk_write(updates, ordered=False, session=session)
     if images := [image for item in ours for image in images_of(item.event)]:
         await _insert_missing(mongo, images, session)
+    changed = [(key[1], before[key], state) for key, state in states.items()]
+    if behind := _behind(changed, images):
+        await disturb(mongo, behind, session)
     if activity := [_take_later(fact) for item in ours if (fact := activity_of(item.event))]:
         await mongo.flows.bulk_write(activity, ordered=False, session=session)
     return len(ours)
+
+
+def _behind(changed: Sequence[tuple[str, JobState, JobState]], images: Sequence[Image]) -> set[str]:
+    """The projects whose totals no longer hold: what came late, and what a retry has taken back."""
+    late = now() - LATE
+    projects = {image.project for image in images if image.created_at < late}
+    for project, before, after in changed:
+        if before.ended_at == after.ended_at:
+            continue
+        if before.ended_at is not None or (after.ended_at and after.ended_at < late):
+            projects.add(project)
+    return projects
 
 
 def _changes(before: JobState, after: JobState) -> Document:

@@ -1,21 +1,29 @@
-"""Unpublished jobs in, their commands to Kafka: what the API could not hand on, it does.
+"""Unpublished jobs and events in, to Kafka they go: what the API could not hand on, it does.
 
-It also counts what waits anywhere, for `/metrics`: the one process that looks at all of it.
+It ends what was begun of deletions and purges, too, and counts what waits anywhere, for
+`/metrics`: the one process that looks at all of it.
 """
 
 import asyncio
 import signal
+from datetime import timedelta
+from typing import Final
 
 from services import gauges, metrics, telemetry
 from services.admission import Admission
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
+from services.library.feed import Feed
 from services.library.publication import Publication
+from services.library.whole import Library
 from services.mongo import open_mongo
+from services.object_store import S3ObjectStore
 from services.outbox import Outbox
 from services.redelivery import kept_up
 from services.settings import Settings
 from services.signing import Signer
+
+UPLOADS_EVERY: Final = timedelta(minutes=1)
 
 
 async def main() -> None:
@@ -27,16 +35,27 @@ async def main() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with open_mongo(settings.mongo) as mongo, Publisher.open(settings.kafka) as publisher:
-        outbox = Outbox(mongo, Admission(mongo, publisher, signer, catalogue), settings.outbox)
-        feed = Publication(mongo, publisher)
+    async with (
+        open_mongo(settings.mongo) as mongo,
+        Publisher.open(settings.kafka) as publisher,
+        S3ObjectStore.open(settings.s3) as store,
+    ):
+        feed = Feed(mongo)
+        admission = Admission(mongo, publisher, signer, catalogue, feed)
+        library = Library(mongo, feed, store, admission.cancel)
         seen = gauges.Gauges(mongo, settings.kafka)
-        running = [
-            asyncio.create_task(kept_up(outbox.republish, "outbox", settings.outbox.poll)),
-            asyncio.create_task(kept_up(feed.publish, "library", settings.outbox.poll)),
-            asyncio.create_task(kept_up(seen.depths, "depths", gauges.EVERY)),
-            asyncio.create_task(kept_up(seen.lags, "lags", gauges.EVERY)),
-        ]
+        every = settings.outbox.poll
+        chores = (
+            (Outbox(mongo, admission, settings.outbox).republish, "outbox", every),
+            (Publication(mongo, publisher).publish, "library", every),
+            (library.generations.see_retries, "retries", every),
+            (library.deletion.sweep, "deletions", every),
+            (library.purging.sweep, "purges", every),
+            (library.uploads.sweep, "uploads", UPLOADS_EVERY),
+            (seen.depths, "depths", gauges.EVERY),
+            (seen.lags, "lags", gauges.EVERY),
+        )
+        running = [asyncio.create_task(kept_up(*chore)) for chore in chores]
         await stopped.wait()
         for task in running:
             task.cancel()

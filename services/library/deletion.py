@@ -58,11 +58,6 @@ class Deletion:
             else:
                 await self._finish(removal)
 
-    async def see_retries(self) -> None:
-        """Clear the mark of retries whose new run is folded: from now on `state` tells of it."""
-        seen = {"moved_on": True, "$expr": {"$eq": ["$run", "$state.run"]}}
-        await self._mongo.jobs.update_many(seen, {"$unset": {"moved_on": ""}})
-
     async def _going_on(self, jobs: list[UUID]) -> set[UUID]:
         unseen = {"$expr": {"$ne": ["$run", "$state.run"]}}
         open_states = {"state.status": {"$in": [each for each in Status if not each.terminal]}}

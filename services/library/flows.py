@@ -14,7 +14,7 @@ from services.library.aliases import Aliases, check_name
 from services.library.feed import Change, Feed, change
 from services.library.images import Images
 from services.library.pages import EVER, NEWEST, Page
-from services.library.totals import Part, Totals
+from services.library.totals import Part, Totals, disturb
 from services.mongo import Collection, Document, Mongo, Session
 
 
@@ -84,7 +84,7 @@ class Flows:
             check_name(name)
 
         async def work(session: Session) -> None:
-            await self._touch(session, project, flow)
+            await self.touch(session, project, flow)
             changes: tuple[Change, ...] = ()
             for name, image in names.items():
                 found = await self._images.get(project, image, session=session)
@@ -98,7 +98,7 @@ class Flows:
         """A name that the flow doesn't have is no error; raise `FlowNotFound`."""
 
         async def work(session: Session) -> None:
-            await self._touch(session, project, flow)
+            await self.touch(session, project, flow)
             changes = await self._aliases.remove(session, project, name, flow)
             await self._feed.record(session, project, *changes)
 
@@ -118,13 +118,13 @@ class Flows:
                 raise FlowNotFound
             held = {"project": project, "flow_id": flow}
             await self._mongo.aliases.delete_many(held, session=session)
-            await self._totals.disturb(session, project)
+            await disturb(self._mongo, [project], session)
             await self._feed.record(session, project, change(FlowDeleted, flow, flow_id=flow))
 
         await self._feed.transaction(project, work)
 
-    async def _touch(self, session: Session, project: str, flow: UUID) -> None:
-        """A write, so that a deletion at the same time collides with it."""
+    async def touch(self, session: Session, project: str, flow: UUID) -> None:
+        """A write, so that a deletion at the same time collides with it; raise `FlowNotFound`."""
         key = {"_id": flow, "project": project}
         touched = await self._flows.update_one(
             key, {"$set": {"updated_at": now()}}, session=session

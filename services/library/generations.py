@@ -12,9 +12,12 @@ from services.mongo import Document, Mongo, Session
 
 SHOWN: Final[Document] = {"deleted_at": None}
 #: A retry moved the job on to a run of which nothing is folded yet: it is pending, while
-#: `state.status` is still that of the run before. `services.library.deletion` clears the mark.
+#: `state.status` is still that of the run before.
 UNSEEN: Final[Document] = {"moved_on": True, "$expr": {"$ne": ["$run", "$state.run"]}}
 SEEN: Final[Document] = {"$or": [{"moved_on": None}, {"$expr": {"$eq": ["$run", "$state.run"]}}]}
+
+ALL: Final = "project_1_created_at_-1__id_-1"
+BY_STATUS: Final = "project_1_state.status_1_created_at_-1__id_-1"
 
 
 class GenerationFilter(Value):
@@ -26,7 +29,7 @@ class GenerationFilter(Value):
 
 
 class Generations:
-    """Reads only."""
+    """Reads, but for the mark of retries."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
@@ -60,12 +63,19 @@ class Generations:
             if scope is None:
                 return Page(items=(), total=0)
             found = self._jobs.find(_wanted(scope, chosen), session=session).sort(NEWEST)
+            if index := _index(chosen):
+                found = found.hint(index)
             documents = await found.skip(offset).limit(limit).to_list(None)
             jobs = [Job.model_validate(document) for document in documents]
             shown = await self._flows.shown(project, jobs, session)
             name = f"generations {chosen.model_dump_json(exclude_none=True)}"
             total = await self._totals.count(session, project, name, self._parts(scope, chosen))
             return Page(items=shown, total=total)
+
+    async def see_retries(self) -> None:
+        """Clear the mark of those whose new run is folded: from now on `state` tells of it."""
+        seen = {"moved_on": True, "$expr": {"$eq": ["$run", "$state.run"]}}
+        await self._jobs.update_many(seen, {"$unset": {"moved_on": ""}})
 
     def _parts(self, scope: Document, chosen: GenerationFilter) -> list[Part]:
         if chosen.statuses is None:
@@ -89,6 +99,18 @@ class Generations:
         if Status.PENDING in chosen.statuses:
             parts.append(Part(self._jobs, {**scope, **shown, **UNSEEN}))
         return parts
+
+
+def _index(chosen: GenerationFilter) -> str | None:
+    """By name, since the planner would go through those that are deleted; pending ones are found
+    in two places, whose indexes it merges."""
+    if chosen.flow_id is not None:
+        return "in_flow"
+    if chosen.statuses is None:
+        return ALL if chosen.include_deleted else "shown"
+    if Status.PENDING in chosen.statuses:
+        return None
+    return BY_STATUS if chosen.include_deleted else "shown_by_status"
 
 
 def _wanted(scope: Document, chosen: GenerationFilter) -> Document:

@@ -19,7 +19,7 @@ from services.library.feed import Change, Feed, change
 from services.library.generations import Generations
 from services.library.images import Images
 from services.library.removals import Removal, RemovalKind, Removals, stripped
-from services.library.totals import Totals
+from services.library.totals import disturb
 from services.mongo import Mongo, Session
 from services.object_store import S3ObjectStore
 from services.queue import SWEPT_AFTER
@@ -40,7 +40,6 @@ class Purging:
         self._aliases = Aliases(mongo)
         self._generations = Generations(mongo)
         self._images = Images(mongo)
-        self._totals = Totals(mongo)
 
     async def image(self, project: str, image: UUID) -> datetime:
         """Deleted softly before or not. Raise `ImageNotFound`."""
@@ -58,7 +57,7 @@ class Purging:
                 removed_at=moment,
             )
             await self._removals.add(session, removal)
-            await self._totals.disturb(session, project)
+            await disturb(self._mongo, [project], session)
             await self._feed.record(session, project, *made)
             return removal
 
@@ -81,7 +80,7 @@ class Purging:
             await self._mongo.jobs.delete_one({"_id": job}, session=session)
             removal = _purge(found, facts.values(), moment)
             await self._removals.add(session, removal)
-            await self._totals.disturb(session, project)
+            await disturb(self._mongo, [project], session)
             told = change(GenerationPurged, job, job_id=job)
             await self._feed.record(session, project, *made, told)
             return found, removal

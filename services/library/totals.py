@@ -5,7 +5,7 @@ What changes the part behind that moment (a purge, a late event, a retry) leaves
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import uuid4
@@ -63,14 +63,6 @@ class Totals:
             self._recounts[key] = asyncio.create_task(self._recount(key, growing))
         return total + base.count + since
 
-    async def disturb(self, session: Session | None, project: str) -> None:
-        """Something behind has changed: what was counted of the project no longer holds.
-
-        A document of its own each time, so that transactions don't collide over it.
-        """
-        told = {"_id": uuid4(), "project": project, "at": now()}
-        await self._mongo.disturbances.insert_one(told, session=session)
-
     async def _base(self, session: Session, project: str, key: str) -> _Base | None:
         found = await self._mongo.totals.find_one({"_id": key}, session=session)
         if found is None:
@@ -98,6 +90,16 @@ class Totals:
             log.warning("recount_failed", name=key, error=type(error).__name__)
         finally:
             del self._recounts[key]
+
+
+async def disturb(mongo: Mongo, projects: Iterable[str], session: Session) -> None:
+    """Something behind has changed: what was counted of the projects no longer holds.
+
+    A document of its own each time, so that transactions don't collide over it.
+    """
+    at = now()
+    told = [{"_id": uuid4(), "project": project, "at": at} for project in projects]
+    await mongo.disturbances.insert_many(told, session=session)
 
 
 async def _small(part: Part, session: Session) -> bool:
