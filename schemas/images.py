@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.common import Meta, ProjectId, RelativePath, Seed, Sha256, Text, Time, Value, now
 
-Coordinate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Coordinate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 
 class Picture(Value):

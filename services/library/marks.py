@@ -34,7 +34,9 @@ class ImageMarks:
         """All or none. Raise `ImageNotFound`, `AliasTaken`, `InvalidAlias` or `ReservedAlias`."""
         if changes.alias is not None:
             check_name(changes.alias)
-        chosen = changes.model_dump(include={"focal_point"} & changes.model_fields_set)
+        chosen: dict[str, object] = {}
+        if "focal_point" in changes.model_fields_set:
+            chosen["focal_point"] = changes.focal_point
         if "meta" in changes.model_fields_set:
             chosen["meta"] = changes.meta or {}
 
@@ -44,7 +46,6 @@ class ImageMarks:
             if "alias" in changes.model_fields_set:
                 made = await self._name(session, found, changes.alias)
             marks = found.marks.model_copy(update={**chosen, "updated_at": now()})
-            marks = Marks.model_validate(marks.model_dump())
             await self.write(session, found, marks)
             if chosen:
                 made = (*made, marked(found.id, marks))
