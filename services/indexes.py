@@ -150,11 +150,13 @@ IMAGES: Final = (
 ALIASES: Final = (
     IndexModel([("project", ASCENDING), ("flow_id", ASCENDING), ("name", ASCENDING)], unique=True),
     IndexModel([("job_id", ASCENDING)]),  # the claims of a job
+    IndexModel([("image_id", ASCENDING)]),  # the names of an image
 )
 
 LIBRARY_OUTBOX: Final = (
     IndexModel([("project", ASCENDING), ("sequence", ASCENDING)], unique=True),
 )
+UPLOADS: Final = (IndexModel([("noted_at", ASCENDING)]),)  # keys without a picture of their own yet
 DISTURBANCES: Final = (
     IndexModel([("project", ASCENDING), ("at", ASCENDING)]),
     IndexModel([("at", ASCENDING)], name="kept", expireAfterSeconds=24 * 3600),
@@ -191,6 +193,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "feeds": (),
     "library_outbox": LIBRARY_OUTBOX,
     "removals": REMOVALS,
+    "uploads": UPLOADS,
     "disturbances": DISTURBANCES,
     "totals": (),
     "keys": KEYS,

@@ -47,6 +47,7 @@ class Mongo:
         self.aliases: Collection = self.database["aliases"]
         self.feeds: Collection = self.database["feeds"]
         self.library_outbox: Collection = self.database["library_outbox"]
+        self.uploads: Collection = self.database["uploads"]
         self.totals: Collection = self.database["totals"]
         self.disturbances: Collection = self.database["disturbances"]
         self.removals: Collection = self.database["removals"]

@@ -10,6 +10,7 @@ from services.library.marks import ImageMarks
 from services.library.purging import Purging
 from services.library.related import Relations
 from services.library.removals import Cancel, Removals
+from services.library.uploads import Uploads
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
 
@@ -23,5 +24,6 @@ class Library:
         self.marks = ImageMarks(mongo, feed)
         self.deletion = Deletion(mongo, feed, removals)
         self.purging = Purging(mongo, feed, removals, store)
+        self.uploads = Uploads(mongo, feed, store)
         self.leads = Leads(mongo)
         self.relations = Relations(mongo)
