@@ -24,6 +24,8 @@ from services.errors import DarkroomError
 from services.estimates import REFRESHED_EVERY, Estimates
 from services.library.feed import Feed
 from services.library.whole import Library
+from services.live.cache import LiveCache
+from services.live.urls import LiveUrls
 from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
@@ -51,6 +53,10 @@ EXPOSED = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "X-Cache-Hit-Count",
+    "X-Cache-Status",
+    "X-Generation-Id",
+    "X-Image-Id",
 )
 
 
@@ -72,6 +78,7 @@ def live(settings: Settings) -> Lifespan:
             refreshing = asyncio.create_task(
                 kept_up(estimates.refresh, "estimates", REFRESHED_EVERY)
             )
+            cache = LiveCache(mongo, catalogue, admission.dispatch)
             pings = {"mongo": mongo.ping, "kafka": publisher.ping, "s3": store.ping}
             yield State(
                 settings=settings,
@@ -81,12 +88,15 @@ def live(settings: Settings) -> Lifespan:
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
                 library=Library(mongo, feed, store, admission.cancel),
+                live=cache,
+                live_urls=LiveUrls(mongo, signer),
                 object_store=store,
                 catalogue=catalogue,
                 estimates=estimates,
                 readiness=Readiness(pings),
             )
             refreshing.cancel()
+            await cache.hits.written()
 
     return lifespan
 

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 RETRY_AFTER: Final = "1"  #: seconds
 SHOWN: Final = 5  #: of the reasons why a body isn't valid
+UNSTORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}  #: it may be well in a second
 
 
 class Refusal(Value):
@@ -153,12 +154,18 @@ def _of_ours(error: DarkroomError) -> Refusal:
 def _headers(error: DarkroomError) -> Mapping[str, str]:
     match error:
         case RateLimited():
-            return {"Retry-After": str(max(1, round(error.retry_after)))}
+            return {"Retry-After": _seconds(error.retry_after)}
         case Unauthorized():
             return {"WWW-Authenticate": "Bearer"}
+        case Unavailable():
+            return {"Retry-After": _seconds(error.retry_after), **UNSTORED}
         case DarkroomError() if error.status_code >= 500:
-            return {"Retry-After": RETRY_AFTER}
+            return {"Retry-After": RETRY_AFTER, **UNSTORED}
     return {}
+
+
+def _seconds(wait: float) -> str:
+    return str(max(1, round(wait)))
 
 
 def _of_validation(error: ValidationError) -> Refusal:

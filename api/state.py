@@ -12,6 +12,8 @@ from services.answers import Answers
 from services.engine.catalogue import Catalogue
 from services.estimates import Estimates
 from services.library.whole import Library
+from services.live.cache import LiveCache
+from services.live.urls import LiveUrls
 from services.object_store import S3ObjectStore
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
@@ -26,6 +28,8 @@ class State(TypedDict):
     answers: Answers
     read_model: ReadModel
     library: Library
+    live: LiveCache
+    live_urls: LiveUrls
     object_store: S3ObjectStore
     catalogue: Catalogue
     estimates: Estimates

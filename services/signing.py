@@ -42,6 +42,11 @@ class Signer:
         """32 bytes that only we can tell: the same again for the same key and word."""
         return _keyed(self._master, f"key:{key_id}:{word}".encode())
 
+    def mac(self, purpose: str, text: str) -> str:
+        """What only we can say of `text`, fit for a URL; never the same for two purposes."""
+        made = _keyed(self._master, f"mac:{purpose}:{text}".encode())
+        return base64.urlsafe_b64encode(made).decode().rstrip("=")
+
     def digest(self, text: str) -> str:
         """A keyed hash of a high-entropy secret, as it is stored."""
         return _keyed(self._master, f"stored:{text}".encode()).hex()

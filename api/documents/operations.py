@@ -12,6 +12,7 @@ Header = dict[str, JsonValue]
 
 INTEGER: Final[JsonValue] = {"type": "integer", "minimum": 0}
 STRING: Final[JsonValue] = {"type": "string"}
+UUID: Final[JsonValue] = {"type": "string", "format": "uuid"}
 
 REFUSALS: Final = {
     400: "The request is not valid.",
@@ -45,6 +46,14 @@ ANSWER_HEADERS: Final[dict[str, Header]] = {
         "schema": STRING,
     },
     "Retry-After": {"description": "Seconds to wait.", "schema": INTEGER},
+    "Vary": {"description": "The headers that the answer depends on.", "schema": STRING},
+    "X-Cache-Hit-Count": {"description": "How often the picture was there.", "schema": INTEGER},
+    "X-Cache-Status": {
+        "description": "`HIT`: the picture was there. `MISS`: this request waited for it.",
+        "schema": {"type": "string", "enum": ["HIT", "MISS"]},
+    },
+    "X-Generation-Id": {"description": "Of a MISS: the generation that made it.", "schema": UUID},
+    "X-Image-Id": {"description": "The picture's id in the library.", "schema": UUID},
     "WWW-Authenticate": {"description": "How to authenticate.", "schema": STRING},
 }
 ASKED_HEADERS: Final[dict[str, Header]] = {

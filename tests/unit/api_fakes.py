@@ -38,6 +38,7 @@ from services.rate_limits import Budget, Rate, Window
 from services.read_model import JobFilter, JobPage
 from services.settings import ApiSettings, Settings
 from services.settled import settled
+from tests.unit.live_fakes import FakeLiveCache, FakeLiveUrls
 
 KEY = "dk_" + "a" * 12 + "_" + "b" * 43
 OTHER_KEY = "dk_" + "c" * 12 + "_" + "d" * 43
@@ -221,6 +222,8 @@ class Parts:
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
         self.answers = FakeAnswers()
+        self.live = FakeLiveCache(lambda: self.jobs.stored, CATALOGUE)
+        self.live_urls = FakeLiveUrls()
         self.store = FakeObjectStore()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
         self.settings = Settings(api=ApiSettings.model_validate(api))
@@ -241,6 +244,8 @@ class Parts:
                     "admission": self.jobs,
                     "answers": self.answers,
                     "read_model": self.jobs,
+                    "live": self.live,
+                    "live_urls": self.live_urls,
                     "object_store": self.store,
                     "catalogue": CATALOGUE,
                     "estimates": FakeEstimates(),
