@@ -21,6 +21,7 @@ from schemas.wire.blog import (
 
 SUBMIT: Final = "/api/v1/images/generate-async"
 JOBS: Final = "/api/v1/images/jobs"
+GENERATIONS: Final = "/api/v1/generations"  #: a retry is studio's word, for any dialect's job
 ENDED: Final = ("completed", "failed")
 POLL_SECONDS: Final = 0.2
 PATIENCE_SECONDS: Final = 60.0  #: an API that restarts, or waits for its MongoDB
@@ -75,6 +76,16 @@ class Client:
     def cancel(self, job_id: UUID) -> ImageJobStatusResponse:
         answer = self._ask("DELETE", f"{JOBS}/{job_id}")
         return ImageJobStatusResponse.model_validate_json(answer.content)
+
+    def retry(self, job_id: UUID, seed: int | None = None) -> ImageJobStatusResponse:
+        """Begin a job that has ended once more; safe to repeat, as a submit is."""
+        self._ask(
+            "POST",
+            f"{GENERATIONS}/{job_id}/retry",
+            json={} if seed is None else {"seed": seed},
+            headers={"Idempotency-Key": str(uuid4())},
+        )
+        return self.poll(job_id)
 
     def ls(self, query: JobQuery) -> JobList:
         chosen = query.model_dump(mode="json", exclude_none=True)

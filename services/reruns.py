@@ -12,6 +12,7 @@ from services.errors import GenerationNotFound, IdempotencyMismatch, StillRunnin
 from services.inserts import encoded, job_document
 from services.library.feed import Feed
 from services.library.references import References, named_in
+from services.library.totals import disturb
 from services.mongo import Document, Mongo, Session
 from services.settled import settled
 
@@ -38,7 +39,7 @@ class Changes(Value):
     seed: Seed | None = None
     width: int | None = None
     height: int | None = None
-    aspect_ratio: Text | None = None
+    aspect_ratio: Text | None = None  #: as asked for, beside the size that it means
     estimated_seconds: float | None = None
     traceparent: str | None = None
 
@@ -56,6 +57,7 @@ class Changes(Value):
 
 class Reruns:
     def __init__(self, mongo: Mongo, catalogue: Catalogue, feed: Feed) -> None:
+        self._mongo = mongo
         self._jobs = mongo.jobs
         self._catalogue = catalogue
         self._feed = feed
@@ -114,7 +116,10 @@ class Reruns:
         ended = {"run": before.run, "state.run": before.run, "state.status": {"$in": ENDED}}
         ours = {"_id": before.id, "deleted_at": None, **ended}
         moved = await self._jobs.update_one(ours, written, session=session)
-        return again if moved.modified_count else None
+        if moved.modified_count == 0:
+            return None
+        await disturb(self._mongo, (before.project,), session)  # it is in another state's list now
+        return again
 
     async def _awaited(self, session: Session, job: Job) -> tuple[UUID, ...]:
         """What the job had to wait for, as far as it was told so: today's runs of it."""

@@ -52,7 +52,9 @@ async def retry(request: AppRequest) -> Response:
         body = wire.Overrides.model_validate_json(content or b"{}")
     job = await _found(request, caller)
     changes = changes_of(body, job, request.state["catalogue"])
-    changes = changes.model_copy(update={"traceparent": traceparent(request)})
+    expected = request.state["estimates"].seconds(changes.applied(job), job.lane)
+    told = {"traceparent": traceparent(request), "estimated_seconds": expected}
+    changes = changes.model_copy(update=told)
     admitted = await request.state["admission"].rerun(
         job, changes, idempotency=idempotency(request, caller, content)
     )

@@ -1,4 +1,4 @@
-"""Jobs from outside: list, look at, watch, cancel."""
+"""Jobs from outside: list, look at, watch, cancel, retry."""
 
 from typing import Annotated
 from uuid import UUID
@@ -11,7 +11,7 @@ from compose.commands.pictures import follow
 from compose.console import Json, out, print_json
 from schemas.wire.blog import ImageJobStatusResponse, JobList, JobQuery
 
-app = typer.Typer(help="List, look at, watch and cancel jobs.", no_args_is_help=True)
+app = typer.Typer(help="List, look at, watch, cancel and retry jobs.", no_args_is_help=True)
 
 JobId = Annotated[UUID, typer.Argument(help="The job's id.")]
 StatusOption = Annotated[
@@ -64,6 +64,20 @@ def cancel(job_id: JobId, url: Url = None, key: Key = None, json: Json = False) 
     """Cancel a job; one that has ended stays as it is."""
     with client(url, key) as opened:
         _print(opened.cancel(job_id), json)
+
+
+@app.command()
+def retry(
+    job_ids: Annotated[list[UUID], typer.Argument(metavar="JOB_ID...", help="The jobs' ids.")],
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: drawn anew.")] = None,
+    url: Url = None,
+    key: Key = None,
+    json: Json = False,
+) -> None:
+    """Begin jobs that have ended once more; their pictures stay until there are new ones."""
+    with client(url, key) as opened:
+        for job_id in job_ids:
+            _print(opened.retry(job_id, seed), json)
 
 
 def _print(job: ImageJobStatusResponse, json: bool) -> None:
