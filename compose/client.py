@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Final, Self
@@ -18,6 +17,7 @@ from schemas.wire.blog import (
     JobList,
     JobQuery,
 )
+from services.loopback import is_loopback
 
 SUBMIT: Final = "/api/v1/images/generate-async"
 JOBS: Final = "/api/v1/images/jobs"
@@ -45,7 +45,7 @@ class Client:
             base_url=url,
             headers={"X-API-Key": key},
             timeout=httpx2.Timeout(70, connect=5),
-            trust_env=not _is_loopback(url),  # a proxy can't reach our loopback
+            trust_env=not is_loopback(url),  # a proxy can't reach our loopback
         ) as http:
             yield cls(http, hopeless)
 
@@ -128,11 +128,3 @@ def _accepted(answer: httpx2.Response) -> httpx2.Response:
         return answer
     hint = "set another key: --key, or DARKROOM_API_KEY" if answer.status_code in (401, 403) else ""
     raise CommandFailed(f"HTTP {answer.status_code}: {answer.text[:500]}", hint)
-
-
-def _is_loopback(url: str) -> bool:
-    host = httpx2.URL(url).host
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

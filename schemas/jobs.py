@@ -236,6 +236,7 @@ class Job(Value):
     rerun_at: Time | None = None  #: when the current run was asked for, unless it is the first
     rerun_keys: tuple[Idempotency, ...] = ()  #: of the retries that a day still remembers
     moved_on: bool | None = None  #: a retry gave it another run; absent again once that is seen
+    enhanced: dict[UUID, Prompt] | None = None  #: by run; the generator's field
     deleted_at: Time | None = None  #: softly: hidden, its pictures with it
     state: JobState = Field(default_factory=JobState)
 
@@ -252,6 +253,11 @@ class Job(Value):
     @property
     def status(self) -> Status:
         return self.current.status
+
+    @property
+    def enhanced_prompt(self) -> str | None:
+        """What the current run's model gets instead of the prompt; None until that is written."""
+        return (self.enhanced or {}).get(self.run)
 
     @property
     def output(self) -> Output | None:

@@ -270,6 +270,12 @@ class Stopped(DarkroomError):
     code = "stopped"
 
 
+class EnhancementFailed(DarkroomError):
+    """The message is a short word for why the language model gave no prompt."""
+
+    code = "enhancement_failed"
+
+
 class EngineDied(DarkroomError):
     """The engine's process ended while it was working; trying again may succeed."""
 

@@ -20,6 +20,7 @@ from services.broker import BROKER_OUTAGES, Publisher
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess
+from services.enhancement import Enhancements
 from services.errors import EngineDied, PermanentError, Stopped
 from services.estimates import Durations
 from services.leases import Hold, Leases
@@ -51,6 +52,7 @@ class Fulfilment:
         store: S3ObjectStore,
         publisher: Publisher,
         durations: Durations,
+        enhancements: Enhancements,
     ) -> None:
         self._worker = worker
         self._catalogue = catalogue
@@ -61,6 +63,8 @@ class Fulfilment:
         self._store = store
         self._publisher = publisher
         self._durations = durations
+        self._enhancements = enhancements
+        self._turn = asyncio.Lock()  # of the engine
 
     async def ready(self) -> None:
         """Return when the engine can begin: a lease should not wait for a model to load."""
@@ -91,8 +95,9 @@ class Fulfilment:
             if row.cancel:
                 raise Stopped
             async with self._started(lease):
+                spec = await self._prepared(hold, generated)
                 async with self._named(lease) as images:
-                    made = await self._generate(hold)
+                    made = await self._generate(hold, spec)
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
@@ -134,12 +139,34 @@ class Fulfilment:
         finally:
             noting.cancel()
 
-    async def _generate(self, hold: Hold) -> Generated:
+    async def _prepared(self, hold: Hold, generated: asyncio.Event) -> GenerationSpec:
+        """With the prompt that its model gets; others have the engine while that is written."""
+        spec = _spec(hold.lease)
+        if not spec.enhance:
+            return spec
+        if self._enhancements.slow:
+            generated.set()
+        writing = asyncio.create_task(self._enhancements.prompt_of(hold.lease.row))
+        try:
+            with hold.stopping(writing.cancel):
+                return spec.model_copy(update={"prompt": await writing})
+        except asyncio.CancelledError:
+            if hold.ended:
+                raise Stopped from None
+            raise
+
+    async def _generate(self, hold: Hold, spec: GenerationSpec) -> Generated:
+        async with self._turn:
+            if hold.ended:
+                raise Stopped
+            return await self._generate_now(hold, spec)
+
+    async def _generate_now(self, hold: Hold, spec: GenerationSpec) -> Generated:
         progress = _Latest()
         telling = asyncio.create_task(self._tell(hold.lease, progress))
         try:
             with hold.stopping(self._engine.stop):
-                return await self._engine.generate(_spec(hold.lease), on_progress=progress.note)
+                return await self._engine.generate(spec, on_progress=progress.note)
         finally:
             progress.clock.stop()
             telling.cancel()

@@ -22,7 +22,7 @@ class Hold:
         self.lease = lease
         self.lost = False
         self.cancelled = False
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self.keep(until)
 
@@ -37,7 +37,7 @@ class Hold:
             self._alarm.cancel()
 
     @contextmanager
-    def stopping(self, stop: Callable[[], None]) -> Iterator[None]:
+    def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
         """Only inside does losing or cancelling the lease call `stop`: the engine is shared."""
         self._stop = stop
         try:
@@ -55,6 +55,10 @@ class Hold:
     def cancel(self) -> None:
         self.cancelled = True
         self._end()
+
+    @property
+    def ended(self) -> bool:
+        return self.lost or self.cancelled
 
     def _end(self) -> None:
         if self._stop is not None:

@@ -47,6 +47,12 @@ EXPIRIES: Final = Counter(
 OUTCOMES: Final = Counter(
     "darkroom_outcomes", "Runs that have ended, why if they failed.", ("outcome", "reason")
 )
+ENHANCEMENTS: Final = Counter(
+    "darkroom_enhancements", "Prompts that were made better, and by what.", ("by",)
+)
+ENHANCEMENT_FAILURES: Final = Counter(
+    "darkroom_enhancement_failures", "Language models that gave no prompt.", ("reason",)
+)
 ENGINE_DEATHS: Final = Counter("darkroom_engine_deaths", "Engine processes that died at work.")
 ENGINE_READY: Final = Gauge("darkroom_engine_ready", "1 while a loaded engine is there, 0 before.")
 STAGE_SECONDS: Final = Histogram(

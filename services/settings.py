@@ -76,6 +76,15 @@ class EngineSettings(BaseModel):
     threads: int = 1  #: CPU threads of the model; part of what fixes the bytes
 
 
+class EnhanceSettings(BaseModel):
+    """A language model that makes prompts better; without a URL the catalogue's rules do."""
+
+    url: str | None = None  #: of an OpenAI-compatible API, e.g. http://127.0.0.1:11434/v1
+    model: str = "default"  #: the language model's name there
+    api_key: SecretStr | None = None
+    timeout: Duration = timedelta(seconds=10)  #: then the rules do it
+
+
 class OutboxSettings(BaseModel):
     poll: Duration = timedelta(seconds=1)
     after: Duration = timedelta(seconds=5)  #: an unpublished job older than this is sent again
@@ -107,5 +116,6 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
+    enhance: EnhanceSettings = EnhanceSettings()
     outbox: OutboxSettings = OutboxSettings()
     metrics: MetricsSettings = MetricsSettings()

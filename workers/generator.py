@@ -26,10 +26,12 @@ from services.claims import Claims
 from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
 from services.engine.process import EngineProcess
+from services.enhancement import Enhancements
 from services.estimates import Durations
 from services.fairness import Fairness
 from services.fulfilment import Fulfilment
 from services.intake import Intake
+from services.language_model import LanguageModel
 from services.leases import CANCELS_EVERY, Leases
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
@@ -124,6 +126,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         Publisher.open(settings.kafka) as publisher,
         S3ObjectStore.open(settings.s3) as store,
         EngineProcess.open(settings.engine) as engine,
+        LanguageModel.open(settings.enhance) as language_model,
     ):
         metrics.ENGINE_READY.set_function(lambda: engine.ready)
         queue = Queue(mongo, settings.generator)
@@ -143,6 +146,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             store=store,
             publisher=publisher,
             durations=durations,
+            enhancements=Enhancements(mongo, catalogue, language_model),
         )
         intake = Intake(
             settings=settings,

@@ -151,7 +151,7 @@ def generation(job: Job, around: Around, origin: str) -> Generation:
         id=job.id,
         status=WORDS[run.status],
         prompt=job.spec.prompt,
-        enhanced_prompt=None,
+        enhanced_prompt=job.enhanced_prompt,
         aspect_ratio=job.aspect_ratio or _reduced(job.spec),
         reference_images=tuple(
             _reference_image(each, around, origin) for each in job.spec.references

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from schemas.common import Sha256
 from schemas.jobs import Tier
+from services.engine.expansion import Enhancement
 from services.engine.sizes import Entry, Size, Sizes
 from services.errors import InvalidCatalogue, InvalidSpec, UnknownModel
 
@@ -44,6 +45,7 @@ class Model(Entry):
     tiers: dict[Tier, TierSettings]
     loras: tuple[Lora, ...] = ()
     rows: dict[DeviceClass, int] = Field(default_factory=dict)  #: a launch, where pictures share it
+    enhancement: Enhancement | None = None  #: of prompts; none: rules leave them as they are
     price_per_gpu_second: Annotated[float, Field(ge=0)] = 0.0  #: in the catalogue's currency
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
+from services.enhancement import Enhancements
 from services.errors import NotFound, OutOfMemory
 from services.estimates import Durations
 from services.fairness import Fairness
@@ -280,6 +281,7 @@ class Process:
             engine=cast(EngineProcess, QuickEngine(fuse)),
             store=store,
             publisher=publisher,
+            enhancements=Enhancements(mongo, CATALOGUE, None),
             durations=Durations(mongo, "crash"),
         )
         self.intake = Intake(

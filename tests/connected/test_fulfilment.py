@@ -19,6 +19,7 @@ from services.engine.catalogue import Catalogue
 from services.engine.encoding import EncodedPicture
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
+from services.enhancement import Enhancements
 from services.errors import EngineDied, OutOfMemory, Stopped, Unavailable
 from services.estimates import Durations
 from services.fairness import Fairness
@@ -136,6 +137,7 @@ class World:
             store=cast(S3ObjectStore, self.store),
             publisher=cast(Publisher, self.publisher),
             durations=Durations(mongo, "test"),
+            enhancements=Enhancements(mongo, CATALOGUE, None),
         )
 
     async def lease(self, **facts: Any) -> Lease:
