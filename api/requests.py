@@ -1,7 +1,7 @@
 """What every dialect reads from a request beside its body's fields."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
@@ -33,23 +33,29 @@ async def read_body(request: AppRequest) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > api.body_limit:
         raise BodyTooLarge
-    pieces: list[bytes] = []
-    size = 0
+    body = bytearray()
+    async for piece in received(request):
+        body += piece
+        if len(body) > api.body_limit:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+async def received(request: AppRequest) -> AsyncGenerator[bytes, None]:
+    """The body's pieces as they come; only while they come may the request take longer."""
+    several = False
     more = True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > api.body_limit:
-            raise BodyTooLarge
         more = message.get("more_body", False)
-        if more and len(pieces) == 1:
+        if more and not several:
+            several = True
             extend(request, READ_WITHIN)
-    if len(pieces) > 1:
-        extend(request, api.unavailable_after.total_seconds())
-    return b"".join(pieces)
+        yield message.get("body", b"")
+    if several:
+        extend(request, request.state["settings"].api.unavailable_after.total_seconds())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from api import blog, files, health
 from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
+from api.documents.described_uploads import UPLOADS
 from api.documents.operations import LIMITED, Answer, Handler, Operation
 from api.readiness import Report
 from schemas.wire import blog as wire
@@ -31,6 +32,7 @@ def _submit(summary: str, answers: dict[int, Answer]) -> Operation:
 
 OPERATIONS: Final[dict[Handler, Operation]] = {
     **LIBRARY,
+    **UPLOADS,
     **KEYS,
     **LIVE,
     blog.generate_async: _submit(

@@ -78,7 +78,7 @@ def _operation(route: Route, operation: Operation, references: References) -> Js
         "security": [{name: []} for name in SECURITY] if operation.needs_key else [],
     }
     if operation.body:
-        content = {"application/json": {"schema": references[operation.body, "validation"]}}
+        content = {operation.body_type: {"schema": references[operation.body, "validation"]}}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     return described
 

@@ -96,6 +96,7 @@ class Operation(Value):
     answers: dict[int, Answer]
     body: type[Value] | None = None
     body_required: bool = True
+    body_type: str = "application/json"
     query: type[Value] | None = None
     headers: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()
@@ -105,5 +106,6 @@ class Operation(Value):
     def refusals(self) -> tuple[int, ...]:
         every = {*self.refused, 503}
         every |= {401, 403} if self.needs_key else set()
-        every |= {413, 422} if self.body else set()
+        every |= {422} if self.body else set()
+        every |= {413} if self.body and self.body_type == "application/json" else set()
         return tuple(sorted(every))

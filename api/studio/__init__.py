@@ -1,5 +1,12 @@
 """The studio dialect: generations, flows, images, live pictures and keys of a project."""
 
-from api.studio import flows, generations, images, keys, live
+from api.studio import flows, generations, images, keys, live, uploads
 
-routes = [*generations.routes, *flows.routes, *images.routes, *keys.routes, *live.routes]
+routes = [
+    *generations.routes,
+    *flows.routes,
+    *uploads.routes,
+    *images.routes,
+    *keys.routes,
+    *live.routes,
+]
