@@ -8,7 +8,7 @@ from pydantic import Base64Bytes, Field, TypeAdapter
 from schemas.cloudevents import CloudEvent
 from schemas.common import Sha256, Text, Value
 from schemas.images import Picture
-from schemas.jobs import Failure, RequestedJob, Stage, Tier
+from schemas.jobs import Failure, PresetVersion, Reference, RequestedJob, Stage, Tier
 from schemas.recipes import Recipe
 
 
@@ -68,6 +68,8 @@ class CompletedData(RunData):
     cost: float
     device: str
     prompt_sha256: Sha256
+    references: tuple[Reference, ...] = ()  #: what it was made from, as it was resolved
+    preset: PresetVersion | None = None
 
 
 class FailedData(RunData):

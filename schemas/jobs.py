@@ -165,10 +165,13 @@ class Progress(Value):
 
 
 class Output(Value):
-    """The pictures of a run and what they cost."""
+    """The pictures of a run, what they were made from and what they cost."""
 
     pictures: tuple[Picture, ...]
     model: str
+    model_sha256: Sha256 | None = None
+    references: tuple[Reference, ...] = ()
+    preset: PresetVersion | None = None
     tier: Tier
     generation_seconds: float
     queue_seconds: float

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from schemas.common import ProjectId, Prompt, Text, Time, Value, now
-from schemas.jobs import LoraWeight, Tier
+from schemas.jobs import GenerationSpec, LoraWeight, PresetVersion, Tier
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 
@@ -29,3 +29,20 @@ class Preset(Value):
     loras: tuple[LoraWeight, ...] = ()
     cover_image_id: UUID | None = None
     updated_at: Time = Field(default_factory=now)
+
+    def applied(self, spec: GenerationSpec) -> GenerationSpec:
+        """`spec` as this version says it; a size that it doesn't name stays."""
+        size = {"width": self.width, "height": self.height} if self.width and self.height else {}
+        return spec.model_copy(
+            update={
+                "prompt": self.prompt,
+                "negative_prompt": self.negative_prompt,
+                "model": self.checkpoint,
+                "tier": self.tier,
+                "guidance_scale": self.guidance_scale,
+                "num_inference_steps": self.num_inference_steps,
+                "loras": self.loras,
+                "preset": PresetVersion(slug=self.slug, version=self.version),
+                **size,
+            }
+        )

@@ -156,6 +156,9 @@ def _output(data: CompletedData) -> Output:
     return Output(
         pictures=data.images,
         model=data.model,
+        model_sha256=data.model_sha256,
+        references=data.references,
+        preset=data.preset,
         tier=data.tier,
         generation_seconds=data.generation_seconds,
         queue_seconds=data.queue_seconds,

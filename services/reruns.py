@@ -7,6 +7,7 @@ import uuid_utils.compat
 
 from schemas.common import Prompt, Seed, Text, Value, now
 from schemas.jobs import GenerationSpec, Idempotency, Job, Reference, Status
+from schemas.presets import Preset
 from services.engine.catalogue import Catalogue
 from services.errors import GenerationNotFound, IdempotencyMismatch, StillRunning
 from services.inserts import encoded, job_document
@@ -40,19 +41,22 @@ class Changes(Value):
     width: int | None = None
     height: int | None = None
     aspect_ratio: Text | None = None  #: as asked for, beside the size that it means
+    references: tuple[Reference, ...] | None = None  #: instead of asking what names mean today
+    preset: Preset | None = None  #: what it says today
     estimated_seconds: float | None = None
     traceparent: str | None = None
 
     def applied(self, job: Job) -> GenerationSpec:
         """The spec that the next run is asked for; its references are still to be resolved."""
         asked = self.model_dump(include={"prompt", "width", "height"}, exclude_none=True)
-        references = job.spec.references
+        references = job.spec.references if self.references is None else self.references
         if self.prompt is not None:
             before = named_in(job.spec.prompt, job.dialect)
             kept = [each for each in references if each.alias not in before]
             new = [Reference(alias=name) for name in named_in(self.prompt, job.dialect)]
             references = (*kept, *new)
-        return job.spec.model_copy(update={**asked, "seed": self.seed, "references": references})
+        spec = job.spec if self.preset is None else self.preset.applied(job.spec)
+        return spec.model_copy(update={**asked, "seed": self.seed, "references": references})
 
 
 class Reruns:
@@ -74,7 +78,7 @@ class Reruns:
         wanted = self._next(job, changes, idempotency)
 
         async def work(session: Session) -> Job | None:
-            return await self._move_on(session, job, wanted)
+            return await self._move_on(session, job, wanted, anew=changes.references is None)
 
         if (again := await self._feed.transaction(job.project, work)) is not None:
             return again, False
@@ -104,10 +108,13 @@ class Reruns:
         }
         return job.model_copy(update=facts)
 
-    async def _move_on(self, session: Session, before: Job, wanted: Job) -> Job | None:
+    async def _move_on(
+        self, session: Session, before: Job, wanted: Job, *, anew: bool
+    ) -> Job | None:
         """None when another run has begun, or the current one has not ended after all."""
         after = await self._awaited(session, before)
-        again = await self._references.resolve(session, wanted.model_copy(update={"after": after}))
+        asked = wanted.model_copy(update={"after": after})
+        again = await self._references.resolve(session, asked, anew=anew)
         encoded((again,))
         document = job_document(again)
         written: Document = {"$set": {name: document[name] for name in CHANGED if name in document}}

@@ -65,6 +65,8 @@ def completed(row: QueueRow, pictures: Sequence[Picture], **measured: Any) -> Ge
         tier=spec.tier,
         images=tuple(pictures),
         prompt_sha256=_prompt_sha256(spec),
+        references=spec.references,
+        preset=spec.preset,
         **measured,
     )
     return _event(GenerationCompleted, row, data=data)

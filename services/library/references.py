@@ -39,14 +39,15 @@ class References:
         self._images = mongo.images
         self._leads = Leads(mongo)
 
-    async def resolve(self, session: Session, job: Job) -> Job:
+    async def resolve(self, session: Session, job: Job, *, anew: bool = False) -> Job:
         """`job` with its references resolved, waiting for those that are pending.
 
-        Raises `ImageNotFound`, and `InvalidRequest` for more than eight different ones.
+        `anew`: names that led somewhere once are asked again. Raises `ImageNotFound`, and
+        `InvalidRequest` for more than eight different ones.
         """
         found: dict[tuple[object, ...], Reference] = {}
         for index, asked in enumerate(job.spec.references):
-            resolved = await self._one(session, job, asked)
+            resolved = await self._one(session, job, asked, anew)
             if resolved is None:
                 raise ImageNotFound(pointer=f"/references/{index}")
             found.setdefault((resolved.image_id, resolved.job_id, resolved.role), resolved)
@@ -58,10 +59,12 @@ class References:
         spec = job.spec.model_copy(update={"references": references})
         return job.model_copy(update={"spec": spec, "after": after})
 
-    async def _one(self, session: Session, job: Job, asked: Reference) -> Reference | None:
+    async def _one(
+        self, session: Session, job: Job, asked: Reference, anew: bool
+    ) -> Reference | None:
         """A retry asks an alias anew: it gets the picture of today, where there is one."""
         unresolved = asked.image_id is None and asked.job_id is None
-        if asked.alias is not None and (unresolved or job.run_number > 1):
+        if asked.alias is not None and (unresolved or anew):
             lead = await self._leads.resolve(job.project, asked.alias, job.flow_id, session)
             if lead and lead.holder != job.id:  # its own output is nothing to start from
                 image = lead.image_id
@@ -77,6 +80,8 @@ class References:
 def _by_job(asked: Reference, job: Job | None) -> Reference | None:
     if job is None:
         return None
+    if asked.run_id == job.run and not job.status.terminal:
+        return asked  # that very run, not what the job has shown until now
     if image := first_picture(job):
         return _made(asked, image)
     if job.status.terminal:

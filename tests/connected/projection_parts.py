@@ -61,7 +61,7 @@ def envelope(job: Job) -> dict[str, Any]:
         "source": "/test",
         "subject": str(job.id),
         "projectid": job.project,
-        "time": job.created_at,
+        "time": job.requested_at,
     }
 
 
@@ -107,6 +107,8 @@ def completed(job: Job, image: UUID | None = None, path: str | None = None) -> C
         cost=0.0,
         device="cpu",
         prompt_sha256=SHA,
+        references=job.spec.references,
+        preset=job.spec.preset,
     )
     return GenerationCompleted(**envelope(job), data=data)
 
