@@ -54,9 +54,9 @@ async def admitted(admission: Admission, project: str, asked: Wish) -> Job:
     return job
 
 
-async def completed(mongo: Mongo, job: Job) -> UUID:
+async def completed(mongo: Mongo, job: Job, image: UUID | None = None) -> UUID:
     """The job as the projector shows it once its run has succeeded; returns its picture."""
-    image = uuid4()
+    image = image or uuid4()
     await _fold(mongo, events.completed(job, image).encode())
     return image
 
