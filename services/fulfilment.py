@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
 import structlog
@@ -28,6 +28,7 @@ from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.redelivery import WAITED_OUT, waited_out
+from services.sourcing import Sourcing
 
 log = structlog.get_logger()
 
@@ -35,6 +36,13 @@ PROGRESS_EVERY: Final = 0.5  #: seconds; two events a second a job are enough fo
 STARTED_WITHIN: Final = 2.0  #: seconds that an outcome waits for it: it says so too
 RESTART_PAUSE: Final = 1.0  #: seconds before an engine that can't start is tried again
 DENOISING: Final = (10, 90)  #: percent where it begins and ends
+
+
+class Prepared(NamedTuple):
+    """What the engine gets: the spec as it was fixed, and its references' files."""
+
+    spec: GenerationSpec
+    references: tuple[bytes, ...]
 
 
 class Fulfilment:
@@ -53,6 +61,7 @@ class Fulfilment:
         publisher: Publisher,
         durations: Durations,
         enhancements: Enhancements,
+        sourcing: Sourcing,
     ) -> None:
         self._worker = worker
         self._catalogue = catalogue
@@ -64,6 +73,7 @@ class Fulfilment:
         self._publisher = publisher
         self._durations = durations
         self._enhancements = enhancements
+        self._sourcing = sourcing
         self._turn = asyncio.Lock()  # of the engine
 
     async def ready(self) -> None:
@@ -95,9 +105,9 @@ class Fulfilment:
             if row.cancel:
                 raise Stopped
             async with self._started(lease):
-                spec = await self._prepared(hold, generated)
+                prepared = await self._prepared(hold, generated)
                 async with self._named(lease) as images:
-                    made = await self._generate(hold, spec)
+                    made = await self._generate(hold, prepared)
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
@@ -139,34 +149,44 @@ class Fulfilment:
         finally:
             noting.cancel()
 
-    async def _prepared(self, hold: Hold, generated: asyncio.Event) -> GenerationSpec:
+    async def _prepared(self, hold: Hold, generated: asyncio.Event) -> Prepared:
         """With the prompt that its model gets; others have the engine while that is written."""
         spec = _spec(hold.lease)
-        if not spec.enhance:
-            return spec
-        if self._enhancements.slow:
+        if not spec.enhance and not spec.references:
+            return Prepared(spec, ())
+        if spec.enhance and self._enhancements.slow:
             generated.set()
-        writing = asyncio.create_task(self._enhancements.prompt_of(hold.lease.row))
+        preparing = asyncio.create_task(self._prepare(hold.lease))
         try:
-            with hold.stopping(writing.cancel):
-                return spec.model_copy(update={"prompt": await writing})
+            with hold.stopping(preparing.cancel):
+                return await preparing
         except asyncio.CancelledError:
             if hold.ended:
                 raise Stopped from None
             raise
 
-    async def _generate(self, hold: Hold, spec: GenerationSpec) -> Generated:
+    async def _prepare(self, lease: Lease) -> Prepared:
+        spec = _spec(lease)
+        if spec.enhance:
+            prompt = await self._enhancements.prompt_of(lease.row)
+            spec = spec.model_copy(update={"prompt": prompt})
+        return Prepared(spec, await self._sourcing.files_of(spec))
+
+    async def _generate(self, hold: Hold, prepared: Prepared) -> Generated:
         async with self._turn:
             if hold.ended:
                 raise Stopped
-            return await self._generate_now(hold, spec)
+            return await self._generate_now(hold, prepared)
 
-    async def _generate_now(self, hold: Hold, spec: GenerationSpec) -> Generated:
+    async def _generate_now(self, hold: Hold, prepared: Prepared) -> Generated:
+        spec, references = prepared
         progress = _Latest()
         telling = asyncio.create_task(self._tell(hold.lease, progress))
         try:
             with hold.stopping(self._engine.stop):
-                return await self._engine.generate(spec, on_progress=progress.note)
+                return await self._engine.generate(
+                    spec, references=references, on_progress=progress.note
+                )
         finally:
             progress.clock.stop()
             telling.cancel()

@@ -40,6 +40,7 @@ from services.queue import Lease, Queue
 from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
 from services.signing import Signer
+from services.sourcing import Sourcing
 from services.upkeep import Upkeep
 
 GROUP: Final = "generator"
@@ -147,6 +148,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             publisher=publisher,
             durations=durations,
             enhancements=Enhancements(mongo, catalogue, language_model),
+            sourcing=Sourcing(mongo, store),
         )
         intake = Intake(
             settings=settings,

@@ -40,6 +40,7 @@ from services.queue import Queue
 from services.records import Record
 from services.settings import ROOT, Settings
 from services.signing import Signer
+from services.sourcing import Sourcing
 from services.upkeep import Upkeep
 from tests.conditions import until_answered
 from tests.connected.crash_parts import Fuse, FusedMongo, FusedPublisher, FusedStore, lived
@@ -111,7 +112,9 @@ class QuickEngine:
     async def warm(self) -> None:
         return
 
-    async def generate(self, spec: GenerationSpec, *, on_progress: OnProgress) -> Generated:
+    async def generate(
+        self, spec: GenerationSpec, *, references: Sequence[bytes], on_progress: OnProgress
+    ) -> Generated:
         self._fuse.check()
         if spec.prompt == REFUSED:
             raise OutOfMemory("12 GiB short")
@@ -282,6 +285,7 @@ class Process:
             store=store,
             publisher=publisher,
             enhancements=Enhancements(mongo, CATALOGUE, None),
+            sourcing=Sourcing(mongo, store),
             durations=Durations(mongo, "crash"),
         )
         self.intake = Intake(

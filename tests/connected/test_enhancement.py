@@ -1,7 +1,7 @@
 """A run's prompt is made better once; every attempt paints the same text, and events hold none."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -41,9 +41,11 @@ class NotingEngine(FakeEngine):
         super().__init__()
         self.prompts: list[str] = []
 
-    async def generate(self, spec: GenerationSpec, *, on_progress: OnProgress) -> Generated:
+    async def generate(
+        self, spec: GenerationSpec, *, references: Sequence[bytes], on_progress: OnProgress
+    ) -> Generated:
         self.prompts.append(spec.prompt)
-        return await super().generate(spec, on_progress=on_progress)
+        return await super().generate(spec, references=references, on_progress=on_progress)
 
 
 class Studio(World):

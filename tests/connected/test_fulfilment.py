@@ -1,7 +1,7 @@
 """A lease in, one outcome out: a real queue, an engine and an object store of the tests' own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from services.engine.encoding import EncodedPicture
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.enhancement import Enhancements
-from services.errors import EngineDied, OutOfMemory, Stopped, Unavailable
+from services.errors import EngineDied, NotFound, OutOfMemory, Stopped, Unavailable
 from services.estimates import Durations
 from services.fairness import Fairness
 from services.fulfilment import Fulfilment
@@ -30,6 +30,7 @@ from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.settings import ROOT, GeneratorSettings, Settings
+from services.sourcing import Sourcing
 from tests.conditions import until
 from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
 from workers.generator import HELD, serve
@@ -48,14 +49,18 @@ class FakeEngine:
         self.finish = asyncio.Event()
         self.finish.set()
         self.began: list[int | None] = []
+        self.references: tuple[bytes, ...] = ()
         self.stopped = 0
         self._stop = asyncio.Event()
 
     async def warm(self) -> None:
         return
 
-    async def generate(self, spec: GenerationSpec, *, on_progress: OnProgress) -> Generated:
+    async def generate(
+        self, spec: GenerationSpec, *, references: Sequence[bytes], on_progress: OnProgress
+    ) -> Generated:
         self.began.append(spec.seed)
+        self.references = tuple(references)
         self._stop.clear()
         on_progress(Stage.DENOISING, 1, 2)
         waits = [asyncio.create_task(event.wait()) for event in (self.finish, self._stop)]
@@ -93,6 +98,15 @@ class FakeStore:
         if self.on_put:
             await self.on_put(key)
         self.objects[key] = content
+
+    async def get(self, key: str) -> bytes:
+        await self.here.wait()
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable
+        if key not in self.objects:
+            raise NotFound
+        return self.objects[key]
 
 
 def generated(spec: GenerationSpec) -> Generated:
@@ -138,6 +152,7 @@ class World:
             publisher=cast(Publisher, self.publisher),
             durations=Durations(mongo, "test"),
             enhancements=Enhancements(mongo, CATALOGUE, None),
+            sourcing=Sourcing(mongo, cast(S3ObjectStore, self.store)),
         )
 
     async def lease(self, **facts: Any) -> Lease:
