@@ -35,7 +35,7 @@ class Edge:
             started = True
             if message["type"] == "http.response.start" and (budget := state.get("budget")):
                 limits.add_fields(budget, MutableHeaders(scope=message))
-            if message.get("more_body", False):
+            if message.get("more_body", False) and not deadline.expired():
                 deadline.reschedule(None)
             await send(message)
 

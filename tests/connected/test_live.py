@@ -43,7 +43,11 @@ async def store(migrated: Settings) -> AsyncIterator[S3ObjectStore]:
 
 @pytest.fixture(scope="module")
 async def apis(migrated: Settings) -> AsyncIterator[tuple[ApiProcess, ApiProcess]]:
-    async with api_process(migrated) as one, api_process(migrated) as other:
+    patient = {"DARKROOM_API__UNAVAILABLE_AFTER": "30"}  # 50 at once on a machine that is busy
+    async with (
+        api_process(migrated, **patient) as one,
+        api_process(migrated, **patient) as other,
+    ):
         yield one, other
 
 

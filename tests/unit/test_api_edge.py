@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
+from api.edge import Edge
 from schemas.common import Value
 from tests.unit.api_fakes import KEY, Parts
 
@@ -229,3 +232,27 @@ def test_a_traceparent_is_kept_and_a_malformed_one_is_not(parts: Parts, client: 
     client.post(SUBMIT, json=BODY, headers=HEADERS | {"traceparent": "nonsense"})
 
     assert [wish.traceparent for wish in parts.jobs.wishes] == [good, None]
+
+
+async def test_an_answer_that_begins_as_its_time_ends_is_cut_off_and_breaks_nothing() -> None:
+    async def just_too_late(_scope: Scope, _receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            raise
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    sent: list[Message] = []
+    scope = {"type": "http", "state": {}, "path": "/"}
+
+    with pytest.raises(TimeoutError):
+        await Edge(just_too_late, timedelta(milliseconds=10))(scope, unheard, keep)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+async def unheard() -> Message:
+    raise AssertionError("nobody listens")
