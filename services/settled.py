@@ -1,13 +1,12 @@
 """A spec as it was asked for -> one whose model, size and seed no later change reaches. Pure."""
 
-from collections.abc import Collection
 from hashlib import sha256
 from uuid import UUID
 
 from schemas.common import SEED_LIMIT
-from schemas.jobs import GenerationSpec, LoraWeight
+from schemas.jobs import GenerationSpec, LoraWeight, ReferenceRole
 from services.engine.catalogue import Catalogue, Model, Size
-from services.errors import InvalidRequest, InvalidSize, PromptRequired, UnknownModel
+from services.errors import InvalidRequest, InvalidSize, InvalidSpec, PromptRequired, UnknownModel
 
 
 def settled(spec: GenerationSpec, catalogue: Catalogue, run: UUID) -> GenerationSpec:
@@ -23,9 +22,10 @@ def settled(spec: GenerationSpec, catalogue: Catalogue, run: UUID) -> Generation
     except InvalidSize as error:
         side = "height" if error.message.startswith("height") else "width"
         raise InvalidRequest(error.message, f"/{side}") from error
-    _check_loras(spec.loras, {lora.id for lora in model.loras}, model.id)
-    if spec.strength is not None and not spec.references:
-        raise InvalidRequest("strength needs a reference that it is about", "/strength")
+    _check_loras(spec.loras, model)
+    if spec.verifies is not None:
+        raise InvalidRequest("verifies is not for callers", "/verifies")
+    _check_references(spec)
     seed = drawn_seed(run) if spec.seed is None else spec.seed
     fixed = {"model": model.id, "seed": seed, "width": size.width, "height": size.height}
     return spec.model_copy(update=fixed)
@@ -43,9 +43,17 @@ def drawn_seed(run: UUID) -> int:
     return int.from_bytes(sha256(run.bytes).digest()[:8]) % SEED_LIMIT
 
 
-def _check_loras(asked: tuple[LoraWeight, ...], known: Collection[str], model: str) -> None:
+def _check_references(spec: GenerationSpec) -> None:
+    roles = {reference.role for reference in spec.references}
+    if spec.strength is not None and not roles:
+        raise InvalidRequest("strength needs a reference that it is about", "/strength")
+    if roles and ReferenceRole.IMAGE not in roles:
+        raise InvalidRequest("A mask needs a picture to lie on", "/references")
+
+
+def _check_loras(asked: tuple[LoraWeight, ...], model: Model) -> None:
     for index, lora in enumerate(asked):
-        if lora.id not in known:
-            raise InvalidRequest(f"{model} has no LoRA {lora.id!r}", f"/loras/{index}/id")
-        if lora.id in {earlier.id for earlier in asked[:index]}:
-            raise InvalidRequest(f"LoRA {lora.id!r} is asked for twice", f"/loras/{index}/id")
+        try:
+            model.lora(lora.id)
+        except InvalidSpec as error:
+            raise InvalidRequest(error.message, f"/loras/{index}/id") from error

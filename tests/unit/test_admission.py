@@ -76,6 +76,9 @@ def test_drawn_seeds_differ_between_jobs_and_never_for_one() -> None:
         ({"prompt": "x", "model": "tiny", "width": 8, "height": 64}, "/width"),
         ({"prompt": "x", "model": "tiny", "width": 68, "height": 64}, "/width"),
         ({"prompt": "x", "model": "tiny", "width": 64, "height": 8192}, "/height"),
+        ({"prompt": "x", "model": "tiny", "strength": 0.5}, "/strength"),
+        ({"prompt": "x", "model": "tiny", "references": [{"role": "mask"}]}, "/references"),
+        ({"prompt": "x", "model": "tiny", "loras": [{"id": "nobodys"}]}, "/loras/0/id"),
     ],
 )
 def test_what_no_model_can_do_is_refused_where_it_stands(
