@@ -39,16 +39,15 @@ class FlowActivity(Value):
     activity: Activity
 
 
-def fold(state: JobState, event: GenerationEvent) -> JobState:
-    """`state` after `event`; the very same object when the event tells nothing new."""
-    if isinstance(event, GenerationRejected):  # the job never came to be: it has no run
+def fold(state: JobState, *events: GenerationEvent) -> JobState:
+    """`state` after `events`; the very same object when they tell nothing new."""
+    runs = dict(state.runs)
+    for event in events:
+        if not isinstance(event, GenerationRejected):  # its job never came to be: it has no run
+            run_id, told = event.data.run_id, _told(event)
+            runs[run_id] = _joined(runs[run_id], told) if run_id in runs else told
+    if all(run is state.runs.get(run_id) for run_id, run in runs.items()):
         return state
-    run_id = event.data.run_id
-    known, told = state.runs.get(run_id), _told(event)
-    run = told if known is None else _joined(known, told)
-    if run is known:
-        return state
-    runs = {**state.runs, run_id: run}
     newest = max(runs, key=lambda key: (runs[key].number, key))
     current = runs[newest]
     shown = {"run": newest, "status": current.status, "ended_at": current.ended_at}

@@ -1,45 +1,151 @@
-"""Events in, changed documents out: jobs' states, facts of images, activity of flows."""
+"""Events in, changed documents out: jobs' states, facts of images, activity of flows.
 
-from collections.abc import Sequence
+No transaction: a state is a join of events, so whoever writes it, however late or often, only adds
+what is true. One thing may not happen: that a write is lost under another's. So each is a
+compare-and-set on the document's own `folds`, and who comes too late reads and folds again.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from schemas.common import now
+from schemas.events import GenerationEvent
 from schemas.images import Image
 from schemas.jobs import JobState
 from services.library.totals import LATE, disturb
-from services.mongo import Document, Mongo, Session
+from services.mongo import Document, Mongo
 from services.projection import FlowActivity, activity_of, fold, images_of
 from services.records import Told
 
+Key = tuple[UUID, str]  #: job and project: nobody's event reaches the job of another project
 
-async def write_fold(mongo: Mongo, told: Sequence[Told], session: Session) -> int:
-    """Write what the events change and return how many were of jobs that are there.
+FRESH: Final = JobState()
+REMEMBERED: Final = 10_000  #: jobs under way whose state need not be read before the next event
+DUPLICATE: Final = 11000
 
-    Within a transaction: its snapshot makes sure that nobody else folded since the read.
-    """
-    states = await _states(mongo, told, session)
-    ours = [item for item in told if (item.job, item.event.projectid) in states]
-    before = dict(states)
-    for item in ours:
-        key = item.job, item.event.projectid
-        states[key] = fold(states[key], item.event)
-    updates = [
-        UpdateOne({"_id": key[0]}, {"$set": _changes(before[key], state)})
-        for key, state in states.items()
-        if state is not before[key]
-    ]
-    if updates:
-        await mongo.jobs.bulk_write(updates, ordered=False, session=session)
-    if images := [image for item in ours for image in images_of(item.event)]:
-        await _insert_missing(mongo, images, session)
-    changed = [(key[1], before[key], state) for key, state in states.items()]
-    if behind := _behind(changed, images):
-        await disturb(mongo, behind, session)
-    if activity := [_take_later(fact) for item in ours if (fact := activity_of(item.event))]:
-        await mongo.flows.bulk_write(activity, ordered=False, session=session)
-    return len(ours)
+
+class Folded(NamedTuple):
+    """What a document says; `folds` counts the writes of its state."""
+
+    state: JobState
+    folds: int
+
+
+class FoldedDocuments:
+    """Written by any number at once: what is remembered is a guess that the write checks."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._remembered: dict[Key, Folded] = {}
+
+    def forget(self) -> None:
+        self._remembered.clear()
+
+    async def fold(self, told: Sequence[Told]) -> int:
+        """Write what the events change and return how many were of jobs that are there."""
+        events: dict[Key, list[GenerationEvent]] = defaultdict(list)
+        for item in told:
+            events[item.job, item.event.projectid].append(item.event)
+        before = await self._known(events)
+        ours = [event for key in before for event in events[key]]
+        images = [image for event in ours for image in images_of(event)]
+        after = _after(before, events)
+        await self._disturb(before, after, images)
+        await self._write_facts(ours, images)  # a picture is in `images` before its job shows it
+        while not await self._write_states(before, after):
+            before = await self._known(before)
+            after = _after(before, events)
+            await self._disturb(before, after, images)
+        return len(ours)
+
+    async def _known(self, keys: Iterable[Key]) -> dict[Key, Folded]:
+        """Taken out of memory until a write has shown that it was right."""
+        known, unknown = {}, []
+        for key in keys:
+            if (folded := self._remembered.pop(key, None)) is None:
+                unknown.append(key)
+            else:
+                known[key] = folded
+        return known | await self._read(unknown) if unknown else known
+
+    async def _read(self, keys: Sequence[Key]) -> dict[Key, Folded]:
+        wanted = {"_id": {"$in": list({job for job, _ in keys})}}
+        cursor = self._mongo.jobs.find(wanted, {"project": 1, "state": 1, "folds": 1})
+        found = {
+            (document["_id"], document["project"]): Folded(
+                _state(document["state"]), document.get("folds", 0)
+            )
+            for document in await cursor.to_list(None)
+        }
+        return {key: found[key] for key in keys if key in found}
+
+    async def _write_states(self, before: dict[Key, Folded], after: dict[Key, JobState]) -> bool:
+        """False when a document was not as it was thought to be: the others are written."""
+        changed = [key for key, state in after.items() if state is not before[key].state]
+        if changed:
+            updates = [_update(key[0], before[key], after[key]) for key in changed]
+            written = await self._mongo.jobs.bulk_write(updates, ordered=False)
+            if written.matched_count < len(updates):
+                return False
+        for key, state in after.items():
+            if not state.status.terminal:
+                known = before[key]
+                self._remember(key, Folded(state, known.folds + (state is not known.state)))
+        return True
+
+    def _remember(self, key: Key, folded: Folded) -> None:
+        self._remembered[key] = folded
+        if len(self._remembered) > REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+
+    async def _disturb(
+        self, before: dict[Key, Folded], after: dict[Key, JobState], images: Sequence[Image]
+    ) -> None:
+        """Ahead of what it tells of: a total that is counted between the two is not kept."""
+        changed = [(key[1], before[key].state, state) for key, state in after.items()]
+        if behind := _behind(changed, images):
+            await disturb(self._mongo, behind)
+
+    async def _write_facts(
+        self, events: Sequence[GenerationEvent], images: Sequence[Image]
+    ) -> None:
+        if images:
+            await self._insert_missing(images)
+        if activity := [_take_later(fact) for event in events if (fact := activity_of(event))]:
+            await self._mongo.flows.bulk_write(activity, ordered=False)
+
+    async def _insert_missing(self, images: Sequence[Image]) -> None:
+        """Once, and without the marks, which are the API's; a tombstone stays one."""
+        facts = {
+            image.id: image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)
+            for image in images
+        }
+        try:
+            await self._mongo.images.insert_many(facts.values(), ordered=False)
+        except BulkWriteError as error:
+            if not _only_repeats(error):
+                raise
+
+
+def _after(
+    before: dict[Key, Folded], events: dict[Key, list[GenerationEvent]]
+) -> dict[Key, JobState]:
+    return {key: fold(folded.state, *events[key]) for key, folded in before.items()}
+
+
+def _state(stored: Document) -> JobState:
+    return JobState.model_validate(stored) if stored.get("runs") else FRESH
+
+
+def _update(job: UUID, before: Folded, after: JobState) -> UpdateOne:
+    as_known = {"_id": job, "folds": before.folds or None}  # None: not there yet
+    changes = {**_changes(before.state, after), "folds": before.folds + 1}
+    return UpdateOne(as_known, {"$set": changes}, hint="_id_")  # else it is planned: +10 µs
 
 
 def _behind(changed: Sequence[tuple[str, JobState, JobState]], images: Sequence[Image]) -> set[str]:
@@ -67,29 +173,13 @@ def _changes(before: JobState, after: JobState) -> Document:
     return changes
 
 
-async def _states(
-    mongo: Mongo, told: Sequence[Told], session: Session
-) -> dict[tuple[UUID, str], JobState]:
-    """By job and project: nobody's event reaches the job of another project."""
-    wanted = {"_id": {"$in": list({item.job for item in told})}}
-    cursor = mongo.jobs.find(wanted, {"project": 1, "state": 1}, session=session)
-    return {
-        (document["_id"], document["project"]): JobState.model_validate(document["state"])
-        for document in await cursor.to_list(None)
-    }
-
-
-async def _insert_missing(mongo: Mongo, images: Sequence[Image], session: Session) -> None:
-    """Once, and without the marks, which are the API's; a tombstone stays one."""
-    facts = {
-        image.id: image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)
-        for image in images
-    }
-    known = mongo.images.find({"_id": {"$in": list(facts)}}, {"_id": 1}, session=session)
-    for document in await known.to_list(None):
-        del facts[document["_id"]]
-    if facts:
-        await mongo.images.insert_many(facts.values(), ordered=False, session=session)
+def _only_repeats(error: BulkWriteError) -> bool:
+    """Whether nothing is wrong but that some ids are there already."""
+    details = error.details or {}
+    return not details.get("writeConcernErrors") and all(
+        failure["code"] == DUPLICATE and "_id" in failure.get("keyPattern", {})
+        for failure in details["writeErrors"]
+    )
 
 
 def _take_later(fact: FlowActivity) -> UpdateOne:

@@ -1,7 +1,8 @@
-"""Records of Kafka in; their fold and their offsets out, in one MongoDB transaction.
+"""Records of Kafka in; their fold out, and after it their offsets.
 
+Folding again changes nothing, so that whoever dies between the two is made up for by the next.
 A second projector, or one that was paused and thought dead, finds other offsets than it left
-and writes nothing (`OffsetsMoved`): Kafka's group only divides the work, it protects nothing.
+(`OffsetsMoved`): what it has folded is true all the same (`projection_documents`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,8 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from schemas.common import Value, now
-from services.mongo import Mongo, Session
-from services.projection_documents import write_fold
+from services.mongo import Mongo
+from services.projection_documents import FoldedDocuments
 from services.records import Record, Told, Unreadable, read
 
 log = structlog.get_logger()
@@ -57,11 +58,13 @@ class ProjectionStore:
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
+        self._documents = FoldedDocuments(mongo)
         self._next: dict[str, int] = {}  # partition -> the offset to read next
 
     def forget(self) -> None:
         """Partitions were dealt anew: what was known of them may be old."""
         self._next.clear()
+        self._documents.forget()
 
     async def positions(self, partitions: Iterable[str]) -> dict[str, int]:
         """Where to read on in those not asked for since `forget`; a new one starts at 0."""
@@ -114,44 +117,36 @@ class ProjectionStore:
     async def _write(
         self, records: Sequence[Record], outcomes: Sequence[Told | Unreadable]
     ) -> Applied:
-        after = {record.partition: record.offset + 1 for record in records}
         told = [item for item in outcomes if isinstance(item, Told)]
         unreadable = [item for item in outcomes if isinstance(item, Unreadable)]
-
-        async def work(session: Session) -> int:
-            await self._move_offsets(after, session)
-            if unreadable:
-                await self._quarantine(unreadable, session)
-            return await write_fold(self._mongo, told, session) if told else 0
-
-        folded = await self._mongo.transaction(work)
-        self._next.update(after)
+        if unreadable:
+            await self._quarantine(unreadable)
+        folded = await self._documents.fold(told) if told else 0
+        await self._move_offsets({record.partition: record.offset + 1 for record in records})
         for item in unreadable:
             log.error("quarantined", record=item.record.id, reason=item.reason)
         return Applied(folded=folded, missing=len(told) - folded, quarantined=len(unreadable))
 
-    async def _move_offsets(self, after: dict[str, int], session: Session) -> None:
+    async def _move_offsets(self, after: dict[str, int]) -> None:
         moves = [
             UpdateOne({"_id": name, "offset": self._next.get(name)}, {"$set": {"offset": offset}})
             for name, offset in after.items()
         ]
-        moved = await self._mongo.offsets.bulk_write(moves, ordered=False, session=session)
+        moved = await self._mongo.offsets.bulk_write(moves, ordered=False)
         if moved.matched_count != len(moves):
             raise OffsetsMoved
+        self._next.update(after)
 
-    async def _quarantine(self, items: Sequence[Unreadable], session: Session) -> None:
+    async def _quarantine(self, items: Sequence[Unreadable]) -> None:
         inserts = []
         for item in items:
             kept = {"value": item.record.value, "reason": item.reason, "quarantined_at": now()}
             inserts.append(UpdateOne({"_id": item.record.id}, {"$setOnInsert": kept}, upsert=True))
-        await self._mongo.quarantine.bulk_write(inserts, ordered=False, session=session)
+        await self._mongo.quarantine.bulk_write(inserts, ordered=False)
 
     async def _release(self, kept: str, told: Told) -> Applied:
-        async def work(session: Session) -> int:
-            await self._mongo.quarantine.delete_one({"_id": kept}, session=session)
-            return await write_fold(self._mongo, [told], session)
-
-        folded = await self._mongo.transaction(work)
+        folded = await self._documents.fold([told])
+        await self._mongo.quarantine.delete_one({"_id": kept})
         log.info("quarantine_released", record=kept)
         return Applied(folded=folded, missing=1 - folded)
 

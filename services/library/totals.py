@@ -92,7 +92,7 @@ class Totals:
             del self._recounts[key]
 
 
-async def disturb(mongo: Mongo, projects: Iterable[str], session: Session) -> None:
+async def disturb(mongo: Mongo, projects: Iterable[str], session: Session | None = None) -> None:
     """Something behind has changed: what was counted of the projects no longer holds.
 
     A document of its own each time, so that transactions don't collide over it.

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from schemas.jobs import Job
 from schemas.queue import Outcome, QueueRow
 from schemas.topics import GENERATION_EVENTS
-from services import dead_letters, inserts, intake
+from services import dead_letters, inserts, intake, projection_documents
 from services.dispatch import Dispatch
 from services.mongo import Document, Mongo
 from services.object_store import S3ObjectStore
@@ -30,6 +30,10 @@ def _instead(target: Any, name: str, other: Any) -> Without:
 
 async def _nothing(*_: object) -> None:
     return
+
+
+def _no(*_: object) -> bool:
+    return False
 
 
 async def _none(*_: object) -> list[Any]:
@@ -121,6 +125,15 @@ async def _from_the_start(
     return dict.fromkeys(asked, 0)
 
 
+async def _offsets_before_the_fold(
+    self: Any, records: Any, outcomes: Any, write: Any = ProjectionStore._write
+) -> Any:
+    move = self._move_offsets
+    await move({record.partition: record.offset + 1 for record in records})
+    with patch.object(self, "_move_offsets", _nothing):
+        return await write(self, records, outcomes)
+
+
 the_unique_key = _instead(inserts, "job_document", _unkeyed)
 the_outbox = _instead(Outbox, "republish", _nothing)
 one_transaction = _instead(Mongo, "transaction", _apart)
@@ -139,4 +152,6 @@ publishing_what_is_not = _instead(Queue, "unpublished", _none)
 the_stored_bytes = _instead(Outcomes, "_publish", _told_anew)
 settling_what_waits = _instead(Queue, "settle_waiting", _none)
 deleting_twice = _instead(S3ObjectStore, "delete", _delete_what_is_there)
+folding_first = _instead(ProjectionStore, "_write", _offsets_before_the_fold)
+knowing_pictures_again = _instead(projection_documents, "_only_repeats", _no)
 the_stored_offsets = _instead(ProjectionStore, "positions", _from_the_start)

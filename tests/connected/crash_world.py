@@ -227,6 +227,7 @@ class World:
             assert (job.output is not None) == (kind_of(event) == "completed")
             if isinstance(event, GenerationCompleted):
                 winners |= {picture.relative_path for picture in event.data.images}
+        assert await self.mongo.quarantine.count_documents({}) == 0
         rows = await self.rows()
         assert {(row.id, row.state, row.published, row.uploads) for row in rows} == {
             (job_id, RowState.DONE, True, ()) for job_id in jobs

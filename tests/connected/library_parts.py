@@ -13,8 +13,8 @@ from services.admission import Admission, Wish
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.indexes import COLLECTIONS
-from services.mongo import Mongo, Session, open_mongo
-from services.projection_documents import write_fold
+from services.mongo import Mongo, open_mongo
+from services.projection_documents import FoldedDocuments
 from services.records import Told
 from services.settings import ROOT, Settings
 from services.signing import Signer
@@ -86,8 +86,4 @@ async def begun_flow(mongo: Mongo, project: str) -> UUID:
 
 async def _fold(mongo: Mongo, value: bytes) -> None:
     event = EVENTS.validate_json(value)
-
-    async def write(session: Session) -> int:
-        return await write_fold(mongo, [Told(UUID(event.subject), event)], session)
-
-    assert await mongo.transaction(write) == 1
+    assert await FoldedDocuments(mongo).fold([Told(UUID(event.subject), event)]) == 1

@@ -104,18 +104,13 @@ ROWS: Final = {
     "the outcome poison": Row(POISON, "queue.update_one", mechanisms.publishing_what_is_not),
     "the deletion of a loser's picture": Row(LOSER, "delete", mechanisms.deleting_twice),
     # the projector
-    "the offsets in the transaction": Row(
-        JOB, "offsets.bulk_write in a transaction", mechanisms.one_transaction
-    ),
-    "the states in the transaction": Row(
-        JOB, "jobs.bulk_write in a transaction", mechanisms.one_transaction
-    ),
-    "the commit of the fold": Row(JOB, "commit", mechanisms.the_stored_offsets),
+    "the facts of a picture": Row(JOB, "images.insert_many", mechanisms.folding_first),
+    "the states": Row(JOB, "jobs.bulk_write", mechanisms.knowing_pictures_again),
+    "the offsets of the fold": Row(JOB, "offsets.bulk_write", mechanisms.the_stored_offsets),
 }
 
-#: Points of the stories that need no row: the last write of the projector's transaction, after
-#: which nothing of it is missing, and a cancel that is in Kafka, where intake's rows begin.
-ELSEWHERE: Final = {"images.insert_many in a transaction", "publish cancel-requested"}
+#: A point of the stories that needs no row: a cancel that is in Kafka, where intake's rows begin.
+ELSEWHERE: Final = {"publish cancel-requested"}
 
 
 @pytest.fixture(scope="module")

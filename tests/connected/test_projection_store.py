@@ -1,21 +1,26 @@
-"""The fold on a real mongod: once, together with its offsets, and stopped by nothing."""
+"""The fold on a real mongod: each event counts once, and nothing stops it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from schemas.events import EVENTS, GenerationEvent
 from schemas.images import Image
 from schemas.jobs import Status
 from services.mongo import Document, Mongo
+from services.projection_documents import FoldedDocuments
 from services.projection_store import Applied, OffsetsMoved, ProjectionStore
+from services.records import Record, Told
 from services.settings import Settings
 from tests.connected.projection_parts import (
     accepted,
     completed,
     insert_job,
     life,
+    progress,
     projected_database,
     records,
     started,
@@ -71,11 +76,11 @@ async def test_a_batch_is_folded_and_its_offset_moves(mongo: Mongo) -> None:
 
 async def test_the_request_part_of_a_job_stays_as_it_was(mongo: Mongo) -> None:
     job = await insert_job(mongo, meta={"kept": True})
-    before = await mongo.jobs.find_one({"_id": job.id}, {"state": 0})
+    before = await mongo.jobs.find_one({"_id": job.id}, {"state": 0, "folds": 0})
 
     await (await opened(mongo)).apply(records(life(job)))
 
-    assert await mongo.jobs.find_one({"_id": job.id}, {"state": 0}) == before
+    assert await mongo.jobs.find_one({"_id": job.id}, {"state": 0, "folds": 0}) == before
 
 
 async def test_a_state_goes_on_from_what_is_stored(mongo: Mongo) -> None:
@@ -92,16 +97,57 @@ async def test_a_state_goes_on_from_what_is_stored(mongo: Mongo) -> None:
     assert run.accepted_at is not None
 
 
-async def test_one_that_was_overtaken_writes_nothing(mongo: Mongo) -> None:
-    job, other = await insert_job(mongo), await insert_job(mongo)
+async def test_one_that_was_overtaken_hears_so_and_undoes_nothing(mongo: Mongo) -> None:
+    job = await insert_job(mongo)
     zombie, store = await opened(mongo), await opened(mongo)
-    await store.apply(records(life(job)))
+    await zombie.apply(records(life(job)[:1]))  # and remembers the job as pending
+    store.forget()
+    await store.positions([PARTITION])
+    await store.apply(records(life(job)[1:], start=1))
+    before = await everything(mongo)
 
     with pytest.raises(OffsetsMoved):
-        await zombie.apply(records(life(other)))
+        await zombie.apply(records(life(job)[1:3], start=1))
 
-    assert (await stored_job(mongo, other.id)).status is Status.PENDING
+    assert await everything(mongo) == before
     assert await offset(mongo) == 4
+
+
+async def test_two_that_write_a_job_at_once_lose_nothing(mongo: Mongo) -> None:
+    for _ in range(20):
+        job = await insert_job(mongo)
+        events = [*life(job)[:3], *(progress(job, percent) for percent in (60, 70, 80))]
+        parts = [FoldedDocuments(mongo) for _ in range(3)]
+        told = [Told(job.id, event) for event in life_of(records(events))]
+
+        await asyncio.gather(
+            *(part.fold(told[n : n + 1]) for n, part in enumerate(parts)),
+            *(part.fold(told[n + 3 : n + 4]) for n, part in enumerate(parts)),
+        )
+
+        run = (await stored_job(mongo, job.id)).current
+        assert run.accepted_at is not None
+        assert run.started_at is not None
+        assert run.progress.percent == 80
+
+
+async def test_who_dies_between_the_fold_and_the_offsets_is_made_up_for(mongo: Mongo) -> None:
+    job = await insert_job(mongo, flow_id=uuid4())
+    await mongo.flows.insert_one({"_id": job.flow_id, "project": "demo"})
+    log = records(life(job))
+    await FoldedDocuments(mongo).fold([Told(job.id, event) for event in life_of(log)])
+    before = await everything(mongo)
+
+    applied = await (await opened(mongo)).apply(log)
+
+    assert applied == Applied(folded=4)
+    assert await everything(mongo) == before
+    assert await offset(mongo) == 4
+    assert await mongo.quarantine.count_documents({}) == 0
+
+
+def life_of(log: Sequence[Record]) -> list[GenerationEvent]:
+    return [EVENTS.validate_json(record.value) for record in log]
 
 
 async def test_one_that_was_overtaken_goes_on_from_the_stored_offset(mongo: Mongo) -> None:
