@@ -13,6 +13,8 @@ from api import metrics
 from api.app import ROUTES
 from api.documents import pages
 from api.documents.described import OPERATIONS
+from api.problems import shape_of
+from schemas.wire.studio import ErrorReply
 from tests.unit.api_fakes import Parts
 
 #: For people, for Prometheus, or the documents themselves.
@@ -61,6 +63,35 @@ def test_every_refusal_has_its_dialect_s_shape(document: dict[str, Any]) -> None
         (schema,) = [each["schema"] for each in submit[status]["content"].values()]
         assert schema == {"$ref": "#/components/schemas/Refusal"}
     assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(submit["429"]["headers"])
+
+
+def test_studio_refuses_bad_input_with_400_in_its_shape(document: dict[str, Any]) -> None:
+    flows = document["paths"]["/api/v1/flows"]
+
+    assert {"400", "401", "403", "429", "503"} <= set(flows["get"]["responses"])
+    assert "422" not in flows["get"]["responses"]
+    assert "422" in flows["post"]["responses"], "its Idempotency-Key may have been used before"
+    for operation in flows.values():
+        (refusal,) = operation["responses"]["400"]["content"].values()
+        assert refusal["schema"] == {"$ref": "#/components/schemas/ErrorReply"}
+
+
+def test_every_answer_of_studio_may_be_one_too_many_and_says_what_is_left(
+    document: dict[str, Any],
+) -> None:
+    counted = [
+        operation
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        if shape_of(path).model is ErrorReply and operation["security"]
+    ]
+
+    assert counted
+    for operation in counted:
+        responses = operation["responses"]
+        assert "429" in responses, operation["operationId"]
+        for status in {"200", "201"} & set(responses):
+            assert "RateLimit" in responses[status]["headers"], operation["operationId"]
 
 
 def test_every_model_that_is_named_is_there_and_used(document: dict[str, Any]) -> None:
