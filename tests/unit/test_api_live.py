@@ -1,5 +1,6 @@
 """Live pictures over HTTP, with fakes behind the API."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -7,8 +8,12 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from api.app import ROUTES
+from api.documents.described import OPERATIONS
+from api.studio import live
 from schemas.common import now
 from schemas.jobs import Dialect, Status, Tier
 from services.errors import NotMade
@@ -352,3 +357,24 @@ def test_the_same_idempotency_key_gets_the_same_url(client: TestClient) -> None:
     assert (second.status_code, second.content) == (201, first.content)
     assert second.headers["idempotent-replayed"] == "true"
     assert client.post(URLS, json={"prompt": "b"}, headers=once).status_code == 422
+
+
+ELSEWHERE = [
+    (method, route.path)
+    for route in ROUTES
+    if isinstance(route, Route) and (described := OPERATIONS.get(route.endpoint))
+    if described.needs_key and route.endpoint is not live.LIVE
+    for method in sorted((route.methods or set()) - {"HEAD"})
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ELSEWHERE)
+def test_a_key_for_live_pictures_may_do_nothing_else(
+    client: TestClient, method: str, path: str
+) -> None:
+    somewhere = re.sub(r"{(\w+):uuid}", str(uuid4()), path)
+    somewhere = re.sub(r"{\w+(:\w+)?}", "@name", somewhere)
+
+    answer = client.request(method, somewhere, headers={"x-api-key": LIVE_KEY}, json={})
+
+    assert answer.status_code == 403
