@@ -32,6 +32,7 @@ from services.object_store import S3ObjectStore
 from services.rate_limits import RateLimits
 from services.read_model import ReadModel
 from services.redelivery import kept_up
+from services.refresh import Refreshes
 from services.settings import Settings
 from services.signing import Signer
 
@@ -82,7 +83,7 @@ def live(settings: Settings) -> Lifespan:
             pings = {"mongo": mongo.ping, "kafka": publisher.ping, "s3": store.ping}
             yield State(
                 settings=settings,
-                keys=Keys(mongo, signer),
+                keys=Keys(mongo, signer, feed),
                 rate_limits=RateLimits(mongo),
                 admission=admission,
                 answers=Answers(mongo),
@@ -90,6 +91,7 @@ def live(settings: Settings) -> Lifespan:
                 library=Library(mongo, feed, store, admission.cancel),
                 live=cache,
                 live_urls=LiveUrls(mongo, signer),
+                refreshes=Refreshes(mongo, catalogue, admission, estimates),
                 object_store=store,
                 catalogue=catalogue,
                 estimates=estimates,

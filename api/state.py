@@ -17,6 +17,7 @@ from services.live.urls import LiveUrls
 from services.object_store import S3ObjectStore
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
+from services.refresh import Refreshes
 from services.settings import Settings
 
 
@@ -29,6 +30,7 @@ class State(TypedDict):
     read_model: ReadModel
     library: Library
     live: LiveCache
+    refreshes: Refreshes
     live_urls: LiveUrls
     object_store: S3ObjectStore
     catalogue: Catalogue

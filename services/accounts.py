@@ -44,9 +44,10 @@ class Caller(Value):
 class Keys:
     """The keys of every project."""
 
-    def __init__(self, mongo: Mongo, signer: Signer) -> None:
+    def __init__(self, mongo: Mongo, signer: Signer, feed: Feed | None = None) -> None:
+        """`feed` is the one of its process: who shares it waits instead of colliding."""
         self._keys = mongo.keys
-        self._feed = Feed(mongo)
+        self._feed = feed or Feed(mongo)
         self._issuance = Issuance(mongo.keys, signer)
         self._signer = signer
         self._look_up = Batched(self._found)

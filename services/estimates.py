@@ -102,13 +102,24 @@ class Estimates:
 
     def seconds(self, spec: GenerationSpec, lane: Lane) -> float | None:
         """From now to the pictures: what is ahead in the queue, shared by the workers, and own."""
+        own = self.own_seconds(spec)
+        return None if own is None else round(self.ahead_seconds(lane) + own, 2)
+
+    def own_seconds(self, spec: GenerationSpec) -> float | None:
+        """Of all its pictures, on a worker that is free."""
         model = self._catalogue.find(spec.model).id  # "default" was measured under its own name
         own = self.picture_seconds(Kind.of(spec).model_copy(update={"model": model}))
-        if own is None:
-            return None
+        return None if own is None else own * spec.num_images
+
+    def ahead_seconds(self, lane: Lane) -> float:
+        """Until what is in the queue is done."""
         urgent = tuple(Lane).index(lane)
         ahead = sum(seconds for other, seconds in self._ahead.items() if other <= urgent)
-        return round(ahead / self._workers + own * spec.num_images, 2)
+        return ahead / self._workers
+
+    @property
+    def workers(self) -> int:
+        return self._workers
 
     async def _alive(self) -> int:
         document = await self._mongo.durations.find_one({"_id": WORKERS})

@@ -44,6 +44,7 @@ class Mongo:
         self.jobs: Collection = self.database["jobs"]
         self.images: Collection = self.database["images"]
         self.flows: Collection = self.database["flows"]
+        self.presets: Collection = self.database["presets"]
         self.aliases: Collection = self.database["aliases"]
         self.feeds: Collection = self.database["feeds"]
         self.library_outbox: Collection = self.database["library_outbox"]

@@ -6,6 +6,7 @@ from api import blog, files, health
 from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
+from api.documents.described_stale import STALE
 from api.documents.described_uploads import UPLOADS
 from api.documents.operations import LIMITED, Answer, Handler, Operation
 from api.readiness import Report
@@ -34,6 +35,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
     **LIBRARY,
     **UPLOADS,
     **KEYS,
+    **STALE,
     **LIVE,
     blog.generate_async: _submit(
         "Ask for pictures",

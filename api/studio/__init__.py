@@ -1,6 +1,6 @@
 """The studio dialect: generations, flows, images, live pictures and keys of a project."""
 
-from api.studio import flows, generations, images, keys, live, uploads
+from api.studio import flows, generations, images, keys, live, stale, uploads
 
 routes = [
     *generations.routes,
@@ -9,4 +9,5 @@ routes = [
     *images.routes,
     *keys.routes,
     *live.routes,
+    *stale.routes,
 ]

@@ -54,10 +54,10 @@ async def admitted(admission: Admission, project: str, asked: Wish) -> Job:
     return job
 
 
-async def completed(mongo: Mongo, job: Job, image: UUID | None = None) -> UUID:
+async def completed(mongo: Mongo, job: Job, image: UUID | None = None, **facts: Any) -> UUID:
     """The job as the projector shows it once its run has succeeded; returns its picture."""
     image = image or uuid4()
-    await _fold(mongo, events.completed(job, image).encode())
+    await _fold(mongo, events.completed(job, image, **facts).encode())
     return image
 
 

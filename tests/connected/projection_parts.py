@@ -82,7 +82,9 @@ def progress(job: Job, percent: int) -> CloudEvent:
     return GenerationProgress(**envelope(job), data=data)
 
 
-def completed(job: Job, image: UUID | None = None, path: str | None = None) -> CloudEvent:
+def completed(
+    job: Job, image: UUID | None = None, path: str | None = None, **facts: Any
+) -> CloudEvent:
     image = image or uuid4()
     picture = Picture(
         image_id=image,
@@ -110,6 +112,7 @@ def completed(job: Job, image: UUID | None = None, path: str | None = None) -> C
         references=job.spec.references,
         preset=job.spec.preset,
     )
+    data = data.model_copy(update=facts)
     return GenerationCompleted(**envelope(job), data=data)
 
 

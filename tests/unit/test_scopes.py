@@ -13,8 +13,8 @@ from tests.unit.api_fakes import LIVE_KEY, READ_KEY, Parts
 
 READING = {"GET", "HEAD"}
 FOR_LIVE = {("GET", "/api/v1/live"), ("HEAD", "/api/v1/live")}
-#: Reading, and yet not for a reader: who else has a key is for those who may make one.
-FULL_ALONE = {"/api/v1/keys"}
+#: Reading, and yet not for a reader: who else has a key, and which URLs stand for one.
+FULL_ALONE = {"/api/v1/keys", "/api/v1/live/urls"}
 GUARDED = [
     (method, route.path_format)
     for route in ROUTES
