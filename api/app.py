@@ -35,6 +35,7 @@ from services.redelivery import kept_up
 from services.refresh import Refreshes
 from services.settings import Settings
 from services.signing import Signer
+from services.verification import Verifications
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
@@ -89,6 +90,7 @@ def live(settings: Settings) -> Lifespan:
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
                 library=Library(mongo, feed, store, admission.cancel),
+                verifications=Verifications(mongo, store, admission.dispatch),
                 live=cache,
                 live_urls=LiveUrls(mongo, signer),
                 refreshes=Refreshes(mongo, catalogue, admission, estimates),

@@ -19,6 +19,7 @@ from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
 from services.refresh import Refreshes
 from services.settings import Settings
+from services.verification import Verifications
 
 
 class State(TypedDict):
@@ -29,6 +30,7 @@ class State(TypedDict):
     answers: Answers
     read_model: ReadModel
     library: Library
+    verifications: Verifications
     live: LiveCache
     refreshes: Refreshes
     live_urls: LiveUrls

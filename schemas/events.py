@@ -10,6 +10,7 @@ from schemas.common import Sha256, Text, Value
 from schemas.images import Picture
 from schemas.jobs import Failure, PresetVersion, Reference, RequestedJob, Stage, Tier
 from schemas.recipes import Recipe
+from schemas.verification import Verification
 
 
 class RequestedData(Value):
@@ -70,6 +71,7 @@ class CompletedData(RunData):
     prompt_sha256: Sha256
     references: tuple[Reference, ...] = ()  #: what it was made from, as it was resolved
     preset: PresetVersion | None = None
+    verification: Verification | None = None  #: of a run that made a picture again, to compare it
 
 
 class FailedData(RunData):

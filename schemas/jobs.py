@@ -115,6 +115,7 @@ class GenerationSpec(Value):
     enhance: bool = False  #: expand the prompt at the first attempt
     preset: PresetVersion | None = None
     draft_job_id: UUID | None = None  #: start from this draft's noise
+    verifies: UUID | None = None  #: an image to compare with; nothing of this run is kept
 
 
 class RequestedJob(GenerationSpec):

@@ -68,6 +68,12 @@ class KeyEnded(InvalidRequest):
     code = "key_ended"
 
 
+class CannotVerify(InvalidRequest):
+    """The picture can't be made again"""
+
+    code = "cannot_verify"
+
+
 class UnsupportedImage(InvalidRequest):
     """Unsupported image format"""
 

@@ -15,6 +15,7 @@ from schemas.events import TerminalEvent
 from schemas.images import Picture
 from schemas.jobs import GenerationSpec, Progress, Stage
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS, Topic
+from schemas.verification import Verification
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
 from services.engine.catalogue import Catalogue
@@ -28,7 +29,7 @@ from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.redelivery import WAITED_OUT, waited_out
-from services.sourcing import Sourcing
+from services.sourcing import Prepared, Sourcing
 
 log = structlog.get_logger()
 
@@ -38,11 +39,11 @@ RESTART_PAUSE: Final = 1.0  #: seconds before an engine that can't start is trie
 DENOISING: Final = (10, 90)  #: percent where it begins and ends
 
 
-class Prepared(NamedTuple):
-    """What the engine gets: the spec as it was fixed, and its references' files."""
+class Kept(NamedTuple):
+    """What is left of a run."""
 
-    spec: GenerationSpec
-    references: tuple[bytes, ...]
+    pictures: list[Picture]
+    verification: Verification | None = None
 
 
 class Fulfilment:
@@ -111,8 +112,8 @@ class Fulfilment:
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
-                stored = await self._store_all(images, made)
-            await self._succeed(lease, made, stored)
+                kept = await self._keep(lease, images, made)
+            await self._succeed(lease, prepared, made, kept)
         except PermanentError as error:
             await self._commit(lease, run_events.failed(row, error.code, error.message))
         except Stopped:
@@ -137,7 +138,8 @@ class Fulfilment:
     @asynccontextmanager
     async def _named(self, lease: Lease) -> AsyncIterator[list[UUID]]:
         """The pictures' ids are on the row before any upload, written while they are made."""
-        images = [uuid4() for _ in range(_spec(lease).num_images)]
+        spec = _spec(lease)
+        images = [uuid4() for _ in range(spec.num_images if spec.verifies is None else 0)]
         keys = [_key(image) for image in images]
         noting = asyncio.create_task(
             waited_out(lambda: self._queue.note_uploads(lease, keys), "queue")
@@ -170,7 +172,7 @@ class Fulfilment:
         if spec.enhance:
             prompt = await self._enhancements.prompt_of(lease.row)
             spec = spec.model_copy(update={"prompt": prompt})
-        return Prepared(spec, await self._sourcing.files_of(spec))
+        return await self._sourcing.prepared(spec)
 
     async def _generate(self, hold: Hold, prepared: Prepared) -> Generated:
         async with self._turn:
@@ -206,6 +208,14 @@ class Fulfilment:
             except BROKER_OUTAGES:
                 continue  # the next one tells more
 
+    async def _keep(self, lease: Lease, images: list[UUID], generated: Generated) -> Kept:
+        """A picture that was made to be compared is not stored."""
+        verifies = _spec(lease).verifies
+        if verifies is None:
+            return Kept(await self._store_all(images, generated))
+        again = generated.pictures[0].png
+        return Kept([], await self._sourcing.verified(lease.row.project, verifies, again))
+
     async def _store_all(self, images: list[UUID], generated: Generated) -> list[Picture]:
         pictures = [
             Picture(
@@ -227,12 +237,16 @@ class Fulfilment:
             await asyncio.gather(*(waited_out(put, "s3") for put in puts))
         return pictures
 
-    async def _succeed(self, lease: Lease, generated: Generated, stored: list[Picture]) -> None:
+    async def _succeed(
+        self, lease: Lease, prepared: Prepared, generated: Generated, kept: Kept
+    ) -> None:
         price = self._catalogue.find(generated.model).price_per_gpu_second
         waited = (now() - lease.row.queued_at).total_seconds() - generated.generation_seconds
         event = run_events.completed(
             lease.row,
-            stored,
+            kept.pictures,
+            verification=kept.verification,
+            references=prepared.spec.references,
             model=generated.model,
             model_sha256=generated.model_sha256,
             queue_seconds=round(max(waited, 0.0), 3),

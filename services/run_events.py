@@ -57,7 +57,7 @@ def progressed(row: QueueRow, progress: Progress) -> GenerationProgress:
 
 
 def completed(row: QueueRow, pictures: Sequence[Picture], **measured: Any) -> GenerationCompleted:  # noqa: ANN401
-    """`measured`: model, model_sha256, the seconds, cost and device of `CompletedData`."""
+    """`measured`: the rest of `CompletedData`, which its worker knows."""
     spec = _spec(row)
     data = CompletedData(
         **_run(row),
@@ -65,7 +65,6 @@ def completed(row: QueueRow, pictures: Sequence[Picture], **measured: Any) -> Ge
         tier=spec.tier,
         images=tuple(pictures),
         prompt_sha256=_prompt_sha256(spec),
-        references=spec.references,
         preset=spec.preset,
         **measured,
     )

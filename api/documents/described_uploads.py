@@ -1,12 +1,13 @@
-"""What the route of uploads says of itself."""
+"""What the routes of uploads and verification say of themselves."""
 
 from typing import Final
 
 from api.documents.operations import LIMITED, Answer, Handler, Operation
-from api.studio import uploads
+from api.studio import uploads, verification
 from schemas.wire.studio import Data
 from schemas.wire.studio_images import ShownImage
 from schemas.wire.studio_uploads import UploadForm
+from schemas.wire.studio_verification import ShownVerification
 
 UPLOADS: Final[dict[Handler, Operation]] = {
     uploads.upload: Operation(
@@ -23,5 +24,18 @@ UPLOADS: Final[dict[Handler, Operation]] = {
             )
         },
         refused=(404, 429),
+    ),
+    verification.verify: Operation(
+        tag="images",
+        summary="Make a generated picture again, and compare",
+        headers=("Idempotency-Key",),
+        answers={
+            200: Answer(
+                description="How alike they are, and what isn't as it was when they are not.",
+                model=Data[ShownVerification],
+                sometimes=("Idempotent-Replayed", *LIMITED),
+            )
+        },
+        refused=(404, 422, 429),
     ),
 }
