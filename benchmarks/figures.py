@@ -70,6 +70,13 @@ def excess_row(
     return row.model_copy(update={"required": required, "met": ours - floor <= at_most})
 
 
+def ratio_row(what: str, unit: str, rounds: Sequence[Round], share: float, at_most: float) -> Row:
+    """Less is better: the quantile `share` of all rounds may be `at_most` times the floor's."""
+    row = excess_row(what, unit, rounds, share)
+    required = f"ratio ≤ {at_most:g}"
+    return row.model_copy(update={"required": required, "met": row.ratio <= at_most})
+
+
 def quantile(samples: Sequence[float], share: float) -> float:
     """The nearest-rank quantile of at least one sample."""
     ordered = sorted(samples)

@@ -11,7 +11,7 @@ import typer
 from rich.progress import TaskID
 from rich.table import Table
 
-from benchmarks import accepts, completion, projection
+from benchmarks import accepts, completion, lists, projection
 from benchmarks.figures import Row
 from benchmarks.sandbox import Sandbox, sandbox
 from compose.commands.pictures import check_writable
@@ -22,7 +22,7 @@ from compose.running import check_runs, known_state, running_settings
 Tick = Callable[[float], None]
 
 #: Each benchmark's share of the time.
-SHARES: Final = {"accepts": 0.5, "completion": 0.38, "projection": 0.12}
+SHARES: Final = {"accepts": 0.45, "completion": 0.35, "projection": 0.12, "lists": 0.08}
 
 Seconds = Annotated[float, typer.Option("--seconds", min=5, max=3600, help="To measure, about.")]
 Only = Annotated[str | None, typer.Option("--only", help=f"One of {', '.join(SHARES)}.")]
@@ -75,6 +75,8 @@ async def _rows(name: str, box: Sandbox, seconds: float, tick: Tick) -> AsyncIte
         yield await accepts.measure(box, seconds, tick)
     elif name == "projection":
         yield await projection.measure(box, seconds, tick)
+    elif name == "lists":
+        yield await lists.measure(box, seconds, tick)
     else:
         state = known_state()
         if state.key is None:

@@ -27,7 +27,21 @@ WRITES: Final = frozenset(
         "update_one",
     }
 )
-COLLECTIONS: Final = ("jobs", "images", "flows", "queue", "tenants", "offsets", "quarantine")
+COLLECTIONS: Final = (
+    "aliases",
+    "disturbances",
+    "feeds",
+    "flows",
+    "images",
+    "jobs",
+    "library_outbox",
+    "offsets",
+    "quarantine",
+    "queue",
+    "removals",
+    "tenants",
+    "uploads",
+)
 
 
 class Crash(BaseException):
