@@ -8,6 +8,7 @@ from schemas.common import now
 from schemas.jobs import Dialect, GenerationSpec, Idempotency
 from schemas.topics import GENERATION_COMMANDS
 from services.admission import Wish
+from services.reruns import Changes
 from tests.connected.crash_parts import Fuse
 from tests.connected.crash_world import DEADLY, LIFE, REFUSED, Process, Step, World
 from tests.connected.kafka_parts import strangers_command, strangers_signature
@@ -36,6 +37,16 @@ async def submit(process: Process) -> None:
         expires_at=now() + timedelta(days=1),
     )
     await process.submit(wish(), idempotency=key)
+
+
+async def submit_claiming(process: Process) -> None:
+    await process.submit(wish(alias="@circle", new_flow=True))
+
+
+async def retry(process: Process) -> None:
+    (job,) = await process.world.jobs()
+    await process.admission.rerun(job, Changes())
+    await process.end()
 
 
 async def submit_batch(process: Process) -> None:
@@ -67,13 +78,28 @@ async def inserted_only(world: World) -> None:
     await world.pass_time()
 
 
+async def made_once(world: World) -> None:
+    await world.live(Fuse(), submit, *LIFE)
+    await world.pass_time()
+
+
+async def claimed_by_strangers(world: World) -> None:
+    await send_signed(world, {"prompt": CIRCLE, **SIZE, "alias": "@circle"})
+
+
 async def sent_by_strangers(world: World) -> None:
-    key = await world.key()
-    good = strangers_command(key.project, {"prompt": CIRCLE, **SIZE}, id="order-1")
     too_wide = {"prompt": CIRCLE, **SIZE, "width": 4096}
-    refused = strangers_command(key.project, too_wide, id="order-2")
+    await send_signed(world, {"prompt": CIRCLE, **SIZE}, too_wide, b"no JSON")
+
+
+async def send_signed(world: World, *asked: dict[str, object] | bytes) -> None:
+    """One command each; bytes go as they are."""
+    key = await world.key()
     topic = world.publisher.prefix + GENERATION_COMMANDS.name
-    for value in (good, refused, b"no JSON"):
+    for number, job in enumerate(asked, start=1):
+        value = job
+        if not isinstance(value, bytes):
+            value = strangers_command(key.project, value, id=f"order-{number}")
         signature = strangers_signature(value, key.id, key.signing_secret)
         await world.publisher.publish_again(topic, b"their key", value, (signature,))
 
@@ -125,12 +151,19 @@ LOSER: Final = Story(
     (Process.sweep, an_hour, *LIFE, an_hour, *LIFE), DONE, {1}, before=died_after_its_upload
 )
 
+CLAIMS: Final = Story((submit_claiming, *LIFE), DONE, {0, 1})
+RETRIED: Final = Story((retry, *LIFE), DONE, {1}, before=made_once)
+STRANGERS_CLAIMS: Final = Story(LIFE, DONE, {1}, before=claimed_by_strangers)
+
 STORIES: Final = {
     "a job": JOB,
     "a job that the API left to the outbox": LEFT,
     "a batch": BATCH,
     "a job that waits for another": CHAIN,
     "a job that waits for one that fails": DOOMED,
+    "a job that claims a name and a flow": CLAIMS,
+    "a job of the second door that claims a name": STRANGERS_CLAIMS,
+    "a retried job": RETRIED,
     "a cancelled job": CANCELLED,
     "a cancel that came before its job": OVERTAKEN,
     "a job of the second door": STRANGE,

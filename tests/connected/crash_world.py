@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.events import EVENTS, GenerationCompleted, GenerationEvent
+from schemas.events import EVENTS, GenerationCompleted, GenerationEvent, TerminalEvent
 from schemas.jobs import GenerationSpec, Job
 from schemas.queue import QueueRow, RowState
 from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS, Topic
@@ -48,7 +48,6 @@ from tests.connected.test_fulfilment import generated
 
 CATALOGUE: Final = Catalogue.load(ROOT / "models" / "models.yaml")
 SIGNER: Final = Signer("a master secret of tests")
-TERMINAL: Final = {"completed", "failed", "cancelled"}
 ROUNDS: Final = 12  #: of recovery; then something goes round in circles
 AN_HOUR: Final = 3_600_000  #: milliseconds
 REFUSED, DEADLY = "a picture that needs 12 GiB", "a picture that kills the worker"
@@ -202,25 +201,26 @@ class World:
         return [QueueRow.model_validate(found) async for found in self.mongo.queue.find()]
 
     async def outcomes(self) -> dict[UUID, set[bytes]]:
-        """The distinct terminal events of each job."""
+        """The distinct terminal events of each run."""
         await self.events.read_on()
         told: dict[UUID, set[bytes]] = defaultdict(set)
         for record in self.events.records:
-            if kind_of(event := event_of(record)) in TERMINAL:
-                told[UUID(event.subject)].add(record.value)
+            if isinstance(event := event_of(record), TerminalEvent):
+                told[event.data.run_id].add(record.value)
         return told
 
     async def check(self, allowed: dict[str, set[str]], counts: set[int]) -> None:
         """One outcome each, told to all alike, nothing lost and nothing left."""
         told = await self.outcomes()
-        jobs = {job.id: job for job in await self.jobs()}
+        jobs = await self.jobs()
         assert len(jobs) in counts
-        assert set(told) == set(jobs), "an outcome for every job that is there, and no other"
+        runs = {run: job for job in jobs for run in (job.run, *job.state.runs)}
+        assert set(told) == set(runs), "an outcome for every run that is there, and no other"
         winners: set[str] = set()
-        for job_id, values in told.items():
+        for run, values in told.items():
             assert len(values) == 1, f"{len(values)} different outcomes"
             event = EVENTS.validate_json(next(iter(values)))
-            job = jobs[job_id]
+            job = runs[run]
             assert kind_of(event) in allowed[job.spec.prompt], kind_of(event)
             assert job.published
             assert job.status.terminal
@@ -230,11 +230,23 @@ class World:
         assert await self.mongo.quarantine.count_documents({}) == 0
         rows = await self.rows()
         assert {(row.id, row.state, row.published, row.uploads) for row in rows} == {
-            (job_id, RowState.DONE, True, ()) for job_id in jobs
+            (run, RowState.DONE, True, ()) for run in runs
         }
+        await self._check_claims(jobs)
         images = {image["picture"]["relative_path"] async for image in self.mongo.images.find()}
         assert images == winners
         assert {key for key in self.objects if await self._there(key)} == winners
+
+    async def _check_claims(self, jobs: Sequence[Job]) -> None:
+        """Whoever is there has what it claimed, and nobody else has anything."""
+        held = {(name["name"], name["job_id"]) async for name in self.mongo.aliases.find()}
+        assert held == {(job.alias, job.id) for job in jobs if job.alias}
+        flows = {flow["_id"] async for flow in self.mongo.flows.find()}
+        assert flows == {job.flow_id for job in jobs if job.flow_id}
+        rows = await self.mongo.library_outbox.find().sort("sequence", 1).to_list(None)
+        assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
+        told = Counter(json.loads(row["event"])["type"].split(".")[-3] for row in rows)
+        assert (told["alias"], told["flow"]) == (len(held), len(flows))
 
     async def check_refusals(self) -> None:
         """What was refused was so once: a repeated refusal has the same event id."""

@@ -20,6 +20,7 @@ from tests.connected.crash_stories import (
     CANCELLED,
     CHAIN,
     CIRCLE,
+    CLAIMS,
     DEADLY_JOB,
     DOOMED,
     JOB,
@@ -27,8 +28,10 @@ from tests.connected.crash_stories import (
     LOSER,
     OVERTAKEN,
     POISON,
+    RETRIED,
     STORIES,
     STRANGE,
+    STRANGERS_CLAIMS,
     Story,
 )
 from tests.connected.crash_world import LIFE, Process, World, world_of
@@ -64,6 +67,13 @@ ROWS: Final = {
         mechanisms.one_transaction,
     ),
     "a batch's commit": Row(BATCH._replace(counts={2}), "commit", mechanisms.the_outbox),
+    "what a job claims": Row(
+        CLAIMS._replace(counts={0}),
+        "aliases.update_one in a transaction",
+        mechanisms.one_transaction,
+    ),
+    "the commit of claims": Row(CLAIMS._replace(counts={1}), "commit", mechanisms.the_outbox),
+    "the commit of a retry": Row(RETRIED, "commit", mechanisms.the_outbox),
     # the outbox
     "the outbox's command": Row(
         LEFT._replace(again=TWICE), "publish requested", mechanisms.inserting_once
@@ -71,6 +81,7 @@ ROWS: Final = {
     "the outbox's mark": Row(LEFT, "jobs.update_many", mechanisms.marking_last),
     # intake
     "a stranger's document": Row(STRANGE, "jobs.update_one", mechanisms.one_job_a_command),
+    "a stranger's claims": Row(STRANGERS_CLAIMS, "commit", mechanisms.one_job_a_command),
     "a rejection": Row(STRANGE, "publish rejected", mechanisms.one_id_a_rejection),
     "a dead letter": Row(STRANGE, "publish dead-letter", mechanisms.one_id_a_letter),
     "accepted": Row(JOB, "publish accepted", mechanisms.offsets_last),
@@ -104,13 +115,29 @@ ROWS: Final = {
     "the outcome poison": Row(POISON, "queue.update_one", mechanisms.publishing_what_is_not),
     "the deletion of a loser's picture": Row(LOSER, "delete", mechanisms.deleting_twice),
     # the projector
+    "what totals are told": Row(RETRIED, "disturbances.insert_many", mechanisms.folding_first),
     "the facts of a picture": Row(JOB, "images.insert_many", mechanisms.folding_first),
+    "the activity of a flow": Row(CLAIMS, "flows.bulk_write", mechanisms.folding_first),
     "the states": Row(JOB, "jobs.bulk_write", mechanisms.knowing_pictures_again),
     "the offsets of the fold": Row(JOB, "offsets.bulk_write", mechanisms.the_stored_offsets),
 }
 
-#: A point of the stories that needs no row: a cancel that is in Kafka, where intake's rows begin.
-ELSEWHERE: Final = {"publish cancel-requested"}
+#: Points of the stories that need no row: those inside a transaction that has one, of claims or a
+#: retry, and a cancel that is in Kafka, where intake's rows begin.
+ELSEWHERE: Final = {
+    *(
+        f"{write} in a transaction"
+        for write in (
+            "disturbances.insert_many",
+            "feeds.find_one_and_update",
+            "flows.insert_one",
+            "jobs.insert_one",
+            "jobs.update_one",
+            "library_outbox.insert_many",
+        )
+    ),
+    "publish cancel-requested",
+}
 
 
 @pytest.fixture(scope="module")
