@@ -66,7 +66,7 @@ class Deletion:
         return {job["_id"] for job in found}
 
     async def _finish(self, removal: Removal) -> None:
-        """A job's end and its pictures come in one transaction: none can come after this."""
+        """Pictures are there before their job is seen to have ended: none can come after this."""
 
         async def work(session: Session) -> None:
             late = await self._pictures(session, removal.id)

@@ -26,7 +26,7 @@ from services.queue import SWEPT_AFTER
 
 log = structlog.get_logger()
 
-PAUSE: Final = timedelta(seconds=5)  #: between two looks at a purge that isn't done
+PAUSE: Final = timedelta(seconds=2)  #: between two looks at a purge that isn't done
 
 
 class Purging:
@@ -119,6 +119,8 @@ class Purging:
     async def _settle(self, removal: Removal, late: Sequence[Picture], *, done: bool) -> None:
         async def work(session: Session) -> None:
             made = await self._bury(session, removal.project, late, removal.removed_at)
+            if made:  # it may have been listed meanwhile: the projector remembers jobs under way
+                await disturb(self._mongo, [removal.project], session)
             if done:
                 await self._removals.done(removal, session)
             await self._feed.record(session, removal.project, *made)

@@ -125,7 +125,9 @@ class Machine:
             self.model = before
 
     async def _project(self, dies_after: int | None) -> None:
-        folded = await self.world.project(dies_after)
+        """Where it died there is another soon, which begins at the stored offset."""
+        await self.world.project(dies_after)
+        folded = await self.world.project(None)
         for event in self.world.log[self._folded : folded]:
             made = event.data.images[0].image_id if isinstance(event, GenerationCompleted) else None
             status = Status(event.type.split(".")[-2].replace("completed", "succeeded"))
