@@ -36,6 +36,7 @@ from services.refresh import Refreshes
 from services.settings import Settings
 from services.signing import Signer
 from services.verification import Verifications
+from services.waiters import Waiters
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 
@@ -73,6 +74,7 @@ def live(settings: Settings) -> Lifespan:
             open_mongo(settings.mongo) as mongo,
             Publisher.open(settings.kafka) as publisher,
             S3ObjectStore.open(settings.s3) as store,
+            Waiters.open(settings.kafka) as waiters,
         ):
             estimates = Estimates(mongo, catalogue)
             feed = Feed(mongo)
@@ -89,12 +91,13 @@ def live(settings: Settings) -> Lifespan:
                 admission=admission,
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
+                refreshes=Refreshes(mongo, catalogue, admission, estimates),
                 library=Library(mongo, feed, store, admission.cancel),
                 verifications=Verifications(mongo, store, admission.dispatch),
                 live=cache,
                 live_urls=LiveUrls(mongo, signer),
-                refreshes=Refreshes(mongo, catalogue, admission, estimates),
                 object_store=store,
+                waiters=waiters,
                 catalogue=catalogue,
                 estimates=estimates,
                 readiness=Readiness(pings),

@@ -20,6 +20,7 @@ from services.read_model import ReadModel
 from services.refresh import Refreshes
 from services.settings import Settings
 from services.verification import Verifications
+from services.waiters import Waiters
 
 
 class State(TypedDict):
@@ -30,11 +31,12 @@ class State(TypedDict):
     answers: Answers
     read_model: ReadModel
     library: Library
+    refreshes: Refreshes
     verifications: Verifications
     live: LiveCache
-    refreshes: Refreshes
     live_urls: LiveUrls
     object_store: S3ObjectStore
+    waiters: Waiters
     catalogue: Catalogue
     estimates: Estimates
     readiness: Readiness

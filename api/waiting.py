@@ -12,6 +12,8 @@ from services.mongo import OUTAGES
 
 SHORTEST_PAUSE: Final = 0.02  #: seconds between two looks; grows
 LONGEST_PAUSE: Final = 0.25
+LONGEST_WITH_BELL: Final = 1.0
+AFTER_BELL: Final = 0.005  #: what the projector needs, or some of it
 MARGIN: Final = 5.0  #: seconds for the last look and the answer
 
 
@@ -22,13 +24,27 @@ async def until_ended(request: AppRequest, jobs: Sequence[Job], seconds: float) 
     end = loop.time() + seconds
     pause = SHORTEST_PAUSE
     seen = tuple(jobs)
-    while not all(job.status.terminal for job in seen) and (left := end - loop.time()) > 0:
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-        with suppress(*OUTAGES, TimeoutError):
-            async with asyncio.timeout(min(MARGIN, max(left, 1.0))):
-                seen = await _read(request, seen)
+    waiters = request.state["waiters"]
+    with waiters.bell(job.id for job in jobs) as bell:
+        while not all(job.status.terminal for job in seen) and (left := end - loop.time()) > 0:
+            if await _rung(bell, min(pause, left)):
+                pause = AFTER_BELL
+            else:
+                pause = min(pause * 1.5, LONGEST_WITH_BELL if waiters.ready else LONGEST_PAUSE)
+            with suppress(*OUTAGES, TimeoutError):
+                async with asyncio.timeout(min(MARGIN, max(left, 1.0))):
+                    seen = await _read(request, seen)
     return seen
+
+
+async def _rung(bell: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    bell.clear()
+    return True
 
 
 async def _read(request: AppRequest, jobs: tuple[Job, ...]) -> tuple[Job, ...]:

@@ -24,6 +24,7 @@ class LogRecord(NamedTuple):
     partition: int
     offset: int
     time: datetime
+    key: bytes | None
     value: bytes
 
 
@@ -122,5 +123,6 @@ class EventLog:
             partition=record.partition,
             offset=record.offset,
             time=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+            key=record.key,
             value=record.value or b"",
         )

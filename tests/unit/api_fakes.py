@@ -1,8 +1,9 @@
 """Fakes of what the API stands on: ordinary classes with dictionaries inside."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -209,6 +210,16 @@ class FakeObjectStore:
         yield ObjectStream(facts, FakeBody(content))
 
 
+class FakeWaiters:
+    """Never rings, so that those who wait look by themselves."""
+
+    ready = False
+
+    @contextmanager
+    def bell(self, jobs: Iterable[UUID]) -> Iterator[asyncio.Event]:
+        yield asyncio.Event()
+
+
 class FakeEstimates:
     def seconds(self, spec: GenerationSpec, lane: Lane) -> float:
         return 12.5
@@ -247,6 +258,7 @@ class Parts:
                     "live": self.live,
                     "live_urls": self.live_urls,
                     "object_store": self.store,
+                    "waiters": FakeWaiters(),
                     "catalogue": CATALOGUE,
                     "estimates": FakeEstimates(),
                     "readiness": Readiness(self.pings),
