@@ -113,6 +113,7 @@ class GenerationSpec(Value):
     loras: tuple[LoraWeight, ...] = ()
     references: Annotated[tuple[Reference, ...], Field(max_length=8)] = ()
     enhance: bool = False  #: expand the prompt at the first attempt
+    embed_parameters: bool = True  #: in the file, as the text that other tools read
     preset: PresetVersion | None = None
     draft_job_id: UUID | None = None  #: start from this draft's noise
     verifies: UUID | None = None  #: an image to compare with; nothing of this run is kept

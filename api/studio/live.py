@@ -139,6 +139,7 @@ def spec_of(query: wire.LiveQuery, catalogue: Catalogue) -> GenerationSpec:
         width=size.width,
         height=size.height,
         seed=query.seed,
+        embed_parameters=False,  # the manifest says enough
     )
     return settled_but_for_seed(spec, catalogue)
 

@@ -36,11 +36,14 @@ class EncodedPicture(Value):
     manifest: Manifest
 
 
-def encode(pixels: Image.Image, manifest: Manifest) -> EncodedPicture:
+def encode(
+    pixels: Image.Image, manifest: Manifest, *, with_parameters: bool = True
+) -> EncodedPicture:
     """The same pixels and manifest give the same bytes, with the same Pillow and zlib."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt(KEYWORD, canonical(manifest))
-    text.add_itxt("parameters", parameters(manifest))
+    if with_parameters:
+        text.add_itxt("parameters", parameters(manifest))
     text.add_itxt(XMP_KEYWORD, XMP)
     file = BytesIO()
     pixels.save(

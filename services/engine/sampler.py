@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -43,7 +44,8 @@ class Sampler:
                 pixels = denoise(task, number, controls)
                 gpu_seconds += time.perf_counter() - began
                 manifest = _manifest(task, loras, self._loader.device, seed_of(spec, number))
-                files.append(self._encoder.submit(encode, pixels, manifest))
+                encoding = partial(encode, with_parameters=spec.embed_parameters)
+                files.append(self._encoder.submit(encoding, pixels, manifest))
         return Generated(
             pictures=tuple(file.result() for file in files),
             model=loaded.model.id,

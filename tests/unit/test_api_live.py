@@ -108,6 +108,7 @@ def test_the_generation_is_one_of_the_library(client: TestClient, parts: Parts) 
     assert wanted.spec.width > wanted.spec.height
     assert wanted.spec.tier is Tier.STANDARD
     assert wanted.spec.seed is None
+    assert not wanted.spec.embed_parameters
 
 
 def test_model_seed_and_quality_may_be_asked_for(client: TestClient, parts: Parts) -> None:

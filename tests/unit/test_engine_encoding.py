@@ -65,6 +65,14 @@ def test_other_tools_read_the_parameters_and_that_a_machine_made_it() -> None:
     assert b"digitalsourcetype/trainedAlgorithmicMedia" in xmp
 
 
+def test_a_picture_for_all_has_its_manifest_and_no_text_for_other_tools() -> None:
+    picture = encode(PIXELS, MANIFEST, with_parameters=False)
+
+    with Image.open(BytesIO(picture.png)) as image:
+        assert "parameters" not in image.info
+    assert read_manifest(picture.png) == MANIFEST
+
+
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\x00" * 100])
 def test_what_is_no_png_has_no_manifest(content: bytes) -> None:
     assert read_manifest(content) is None
