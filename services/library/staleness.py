@@ -4,10 +4,9 @@ Pure: no I/O, no clock. What would be made from its own descendant is not out of
 a chain in which each picture takes the name of the one before, the name has only moved on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
-from heapq import heapify, heappop, heappush
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from pydantic import Field
 
 from schemas.common import Value
 from schemas.jobs import PresetVersion, Reference
+from services.library.dependencies import ordered, reached
 
 MOMENTS: Final = frozenset({"@last"})  #: every picture that is made would outdate all others
 
@@ -85,16 +85,16 @@ def stale(built: Iterable[Built], today: Today) -> tuple[Stale, ...]:
     Where they are made from each other in a circle, the oldest comes first and waits for none
     of the circle.
     """
-    known = {each.generation: each for each in built}
+    oldest_first = sorted(built, key=lambda each: (each.created_at, each.generation))
+    known = {each.generation: each for each in oldest_first}
     because = {name: tuple(_changes(each, today)) for name, each in known.items()}
     edges = {name: _made_from(each, today) & known.keys() for name, each in known.items()}
-    reached = _reached({name for name, found in because.items() if found}, edges)
-    order = _ordered([known[name] for name in reached], edges)
+    outdated = reached({name for name, found in because.items() if found}, edges)
     found = []
     done: set[UUID] = set()
-    for name in order:
+    for name in ordered([name for name in known if name in outdated], edges):
         awaited = frozenset(edges[name] & done)
-        found.append(_stale(known[name], because[name], awaited, reached, today))
+        found.append(_stale(known[name], because[name], awaited, outdated, today))
         done.add(name)
     return tuple(found)
 
@@ -152,50 +152,11 @@ def _made_from(built: Built, today: Today) -> set[UUID]:
     return {today.makers[image] for image in shown if image in today.makers} - {built.generation}
 
 
-def _reached(sources: set[UUID], edges: Mapping[UUID, set[UUID]]) -> set[UUID]:
-    """`sources`, and all that are made from them, directly or not."""
-    users: dict[UUID, set[UUID]] = {}
-    for name, makers in edges.items():
-        for maker in makers:
-            users.setdefault(maker, set()).add(name)
-    reached, ahead = set(sources), list(sources)
-    while ahead:
-        new = users.get(ahead.pop(), set()) - reached
-        reached |= new
-        ahead += new
-    return reached
-
-
-def _ordered(built: Sequence[Built], edges: Mapping[UUID, set[UUID]]) -> list[UUID]:
-    """Kahn's algorithm, the oldest first; where a circle is left, its oldest waits no more."""
-    names = {each.generation for each in built}
-    ages = {each.generation: (each.created_at, each.generation) for each in built}
-    waits = {name: edges[name] & names for name in names}
-    users: dict[UUID, list[UUID]] = {}
-    for name, makers in waits.items():
-        for maker in makers:
-            users.setdefault(maker, []).append(name)
-    free = [ages[name] for name in names if not waits[name]]
-    heapify(free)
-    left = sorted(ages[name] for name in names)[::-1]
-    placed: dict[UUID, None] = {}
-    while len(placed) < len(names):
-        _, name = heappop(free) if free else left.pop()
-        if name in placed:
-            continue
-        placed[name] = None
-        for user in users.get(name, ()):
-            waits[user].discard(name)
-            if not waits[user]:
-                heappush(free, ages[user])
-    return list(placed)
-
-
 def _stale(
     built: Built,
     because: tuple[Because, ...],
     awaited: frozenset[UUID],
-    reached: set[UUID],
+    outdated: set[UUID],
     today: Today,
 ) -> Stale:
     told, references = list(because), []
@@ -203,7 +164,7 @@ def _stale(
         target = _target(built, used, today)
         maker = today.makers.get(target)
         current = today.newest.get(target, target) == target
-        if current and target == used.image_id and maker in reached - {built.generation}:
+        if current and target == used.image_id and maker in outdated - {built.generation}:
             told.append(_moved(used, None))
         job = maker if current and maker in awaited else None
         facts = {"job_id": job, "image_id": None if job else target, "run_id": None}
