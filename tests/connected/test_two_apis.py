@@ -19,7 +19,7 @@ from services.mongo import Mongo, open_mongo
 from services.settings import Settings
 from services.signing import Signer
 from tests.connected.api_processes import ApiProcess, api_process
-from tests.connected.library_parts import completed, failed
+from tests.connected.library_parts import completed, failed, uploaded
 from tests.connected.projection_parts import stored_job
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
@@ -79,6 +79,35 @@ async def test_fifty_claims_of_one_name(
     refused = [answer.json() for answer in answers if answer.status_code == 400]
     assert {reply["error"]["message"] for reply in refused} == {"Alias already exists"}
     assert await mongo.jobs.count_documents({"project": key.project}) == 1
+
+
+async def test_one_name_for_fifty_images(
+    client: httpx2.AsyncClient, apis: tuple[ApiProcess, ApiProcess], mongo: Mongo, key: CreatedKey
+) -> None:
+    images = [await uploaded(mongo, key.project) for _ in range(50)]
+    paths = [f"{apis[n % 2].url}/api/v1/images/{image.id}" for n, image in enumerate(images)]
+
+    answers = await asyncio.gather(
+        *(client.put(f"{path}/alias", json={"alias": "@cover"}) for path in paths)
+    )
+
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 400: 49}
+    (winner,) = [answer.json()["data"] for answer in answers if answer.status_code == 200]
+    found = await client.get(f"{apis[0].url}/api/v1/images/resolve/@cover")
+    assert found.json()["data"]["image"] == winner
+
+
+async def test_twenty_requests_with_one_idempotency_key_begin_one_flow(
+    client: httpx2.AsyncClient, apis: tuple[ApiProcess, ApiProcess], mongo: Mongo, key: CreatedKey
+) -> None:
+    client.headers["idempotency-key"] = "once"
+
+    answers = await at_once(client, apis, 20, "/api/v1/flows", {"meta": {"name": "x"}})
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 19
+    assert await mongo.flows.count_documents({"project": key.project}) == 1
 
 
 async def test_twenty_retries_of_one_generation(

@@ -1,5 +1,6 @@
 """The README's examples, typed as printed."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +13,25 @@ from tests.flow.product import ROOT, Product
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(200)]
 
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-OVER_HTTP, OVER_KAFKA = (block for block in BLOCKS if "./darkroom up" not in block)
+OVER_HTTP, LIBRARY, OVER_KAFKA = (block for block in BLOCKS if "./darkroom up" not in block)
 
 
 def test_the_curl_example_ends_with_a_picture(product: Product, tmp_path: Path) -> None:
     _type(product, OVER_HTTP, tmp_path)
 
     assert (tmp_path / "house.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_library_s_example_ends_with_a_picture_made_from_another(
+    product: Product, tmp_path: Path
+) -> None:
+    printed = json.loads(_type(product, LIBRARY, tmp_path))
+
+    assert (tmp_path / "night.png").read_bytes().startswith(b"\x89PNG")
+    night = json.loads((tmp_path / "night.json").read_text())["data"]
+    boat = printed["data"]["image"]
+    assert night["referenceImages"] == [{"id": boat["id"], "alias": "@boat", "url": boat["url"]}]
+    assert boat["width"] > boat["height"]
 
 
 def test_the_kafka_example_prints_what_happens_up_to_the_picture(

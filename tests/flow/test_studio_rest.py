@@ -12,55 +12,22 @@ import pytest
 from PIL import Image as Pixels
 
 from tests.flow.multipart import form
-from tests.flow.product import Product, wait_for
+from tests.flow.product import Product
 from tests.flow.rest_file import Request, requests
+from tests.flow.studio_world import FLOW, GENERATION, IMAGE, World, data, png
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(600)]
 
 DOCUMENT: Final = requests((Path(__file__).parent / "documents" / "studio.rest").read_text())
-GENERATION, FLOW, IMAGE = "/api/v1/generations", "/api/v1/flows", "/api/v1/images"
-DRAFT = {"prompt": "a red circle", "quality": "draft"}
 PROMPT = "A majestic eagle soaring over snow-capped mountains"
 FIRST_ID = "e14e0cc1-b3bc-4841-a6dc-f42c842d8d86"  #: the one that the document's author got
 
 
-class World:
-    """What the document leaves open, filled while its requests are answered."""
-
-    def __init__(self, product: Product, client: httpx2.Client) -> None:
-        self.product = product
-        self.client = client
-        spare, *others = [self.ask("POST", GENERATION, DRAFT) for _ in range(3)]
-        first, second = [self.finished(other["id"]) for other in others]
-        self.values = {
-            "{{base}}": product.access["url"],
-            "{{apiKey}}": product.access["api_key"],
-            "generation-uuid-here": spare["id"],
-            "image-uuid-here": first["outputImageId"],
-            "another-image-uuid": second["outputImageId"],
-        }
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        headers = {"X-API-Key": self.product.access["api_key"]}
-        url = self.product.access["url"] + path
-        answer = self.client.request(method, url, json=body, headers=headers)
-        assert answer.status_code < 300, answer.text
-        return answer.json()["data"]
-
-    def finished(self, generation: str) -> Any:
-        def ended() -> Any:
-            shown = self.ask("GET", f"{GENERATION}/{generation}")
-            return shown if shown["status"] in ("success", "failed") else None
-
-        shown = wait_for(ended, "a picture", 120)
-        assert shown["status"] == "success", shown["error"]
-        return shown
-
-    def sent(self, request: Request) -> httpx2.Response:
-        request = request.filled(self.values)
-        if "multipart/form-data" in request.headers.get("Content-Type", ""):
-            return request.sent(self.client, content=form(request.body, png()))
-        return request.sent(self.client)
+def sent(world: World, request: Request) -> httpx2.Response:
+    request = request.filled(world.values)
+    if "multipart/form-data" in request.headers.get("Content-Type", ""):
+        return request.sent(world.client, content=form(request.body, png()))
+    return request.sent(world.client)
 
 
 Check = Callable[[World, httpx2.Response], None]
@@ -71,24 +38,19 @@ def test_every_request_is_answered_as_documented(product: Product) -> None:
 
     with httpx2.Client(timeout=60) as client:
         world = World(product, client)
+        spare, first, second = [world.made() for _ in range(3)]
+        world.values = {
+            "{{base}}": product.access["url"],
+            "{{apiKey}}": product.access["api_key"],
+            "generation-uuid-here": spare["id"],
+            "image-uuid-here": first["outputImageId"],
+            "another-image-uuid": second["outputImageId"],
+        }
         for request in DOCUMENT:
             status_code, check = ANSWERS[request.title]
-            answer = world.sent(request)
+            answer = sent(world, request)
             assert answer.status_code == status_code, f"{request.title}: {answer.text[:500]}"
             check(world, answer)
-
-
-def png() -> bytes:
-    file = BytesIO()
-    Pixels.new("RGB", (64, 32), "red").save(file, "PNG")
-    return file.getvalue()
-
-
-def data(answer: httpx2.Response) -> Any:
-    assert answer.headers["content-type"] == "application/json"
-    body = answer.json()
-    assert body["success"] is True
-    return body["data"]
 
 
 def page(answer: httpx2.Response) -> Any:
@@ -162,8 +124,8 @@ def flow_created(world: World, answer: httpx2.Response) -> None:
 
 def flows_listed(world: World, answer: httpx2.Response) -> None:
     assert page(answer)[0]["id"] == world.values["flow-uuid-here"]
-    made = world.ask("POST", GENERATION, {**DRAFT, "flowId": page(answer)[0]["id"]})
-    world.values["image of the flow"] = world.finished(made["id"])["outputImageId"]
+    made = world.made(flowId=page(answer)[0]["id"])
+    world.values["image of the flow"] = made["outputImageId"]
 
 
 def flow_shown(world: World, answer: httpx2.Response) -> None:
@@ -256,7 +218,7 @@ def picture_made(world: World, answer: httpx2.Response) -> None:
     assert headers["x-cache-status"] == "MISS"
     assert "x-cache-hit-count" not in headers
     UUID(headers["x-generation-id"])
-    again = world.sent(DOCUMENT[-1])
+    again = sent(world, DOCUMENT[-1])
     assert again.content == answer.content
     assert again.headers["x-cache-status"] == "HIT"
     assert again.headers["x-cache-hit-count"] == "1"
