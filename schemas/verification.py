@@ -7,7 +7,7 @@ from schemas.common import Value
 
 
 class Sameness(StrEnum):
-    IDENTICAL = "identical"  #: every pixel; the file's bytes too, unless `because` says why not
+    IDENTICAL = "identical"  #: every pixel
     CLOSE = "close"  #: no channel of a pixel is more than one level of 256 away
     DIFFERENT = "different"
 

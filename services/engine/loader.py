@@ -68,7 +68,7 @@ class Loader:
     def _folder(self, model: Model) -> Path:
         if folder := self.catalogue.folder_of(model):
             return folder
-        if not _is_hub_id(model.source):
+        if not is_hub_id(model.source):
             raise ModelRefused(f"{model.id}: there is no model in the folder {model.source}")
         try:
             downloaded = DiffusionPipeline.download(
@@ -110,5 +110,5 @@ def quieten() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _is_hub_id(source: str) -> bool:
+def is_hub_id(source: str) -> bool:
     return source.count("/") == 1 and not source.startswith((".", "/"))

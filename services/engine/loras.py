@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download
 from schemas.jobs import GenerationSpec
 from schemas.manifest import ManifestLora
 from services.engine.catalogue import Catalogue, Lora, Model
+from services.engine.loader import is_hub_id
 from services.errors import InvalidSpec, ModelRefused, OutOfMemory
 
 DEFAULT_FILE = "pytorch_lora_weights.safetensors"  #: diffusers' name for it
@@ -56,18 +57,19 @@ def _found(lora: Lora, weight: float, catalogue: Catalogue) -> _Laid:
 
 
 def _file(lora: Lora, catalogue: Catalogue) -> Path:
+    """Beside the catalogue, or else from the hub."""
     path = catalogue.folder / lora.source
     file = path / DEFAULT_FILE if path.is_dir() else path
-    if not file.is_file() and lora.source.count("/") == 1 and not path.suffix:
-        try:
-            file = Path(hf_hub_download(lora.source, DEFAULT_FILE, revision=lora.revision))
-        except (OSError, ValueError) as error:
-            raise ModelRefused(f"{lora.id}: {lora.source} can't be fetched: {error}") from error
-    if file.suffix != ".safetensors":
-        raise ModelRefused(f"{lora.id}: {file.name} could run code; only safetensors load")
-    if not file.is_file():
+    if file.is_file():
+        if file.suffix != ".safetensors":
+            raise ModelRefused(f"{lora.id}: {file.name} could run code; only safetensors load")
+        return file
+    if file.suffix == ".safetensors" or not is_hub_id(lora.source):
         raise ModelRefused(f"{lora.id}: there is no LoRA at {lora.source}")
-    return file
+    try:
+        return Path(hf_hub_download(lora.source, DEFAULT_FILE, revision=lora.revision))
+    except (OSError, ValueError) as error:
+        raise ModelRefused(f"{lora.id}: {lora.source} can't be fetched: {error}") from error
 
 
 def _load(pipeline: Any, name: str, lora: _Laid, model: Model) -> None:  # noqa: ANN401

@@ -18,7 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from schemas.jobs import GenerationSpec, LoraWeight, Reference, ReferenceRole, Tier
-from services.engine.catalogue import TierSettings
+from services.engine import loras
+from services.engine.catalogue import Catalogue, Lora, TierSettings
 from services.engine.denoising import task_of
 from services.engine.loader import Loaded
 from services.engine.process import EngineProcess
@@ -272,6 +273,35 @@ async def test_a_lora_that_cannot_be_laid_on_is_refused_and_changes_nothing(
         await png(engine, spec(loras=(*INK, LoraWeight(id=lora))))
 
     assert await png(engine, spec()) == plain
+
+
+def test_a_lora_that_is_not_beside_the_catalogue_comes_from_the_hub(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its revision; what can't be fetched is refused, with the reason."""
+    catalogue = Catalogue.load(settings.models)
+    lora = Lora(id="far", source="somebody/ink-v1.0", revision="abc")
+    model = catalogue.default.model_copy(update={"loras": (lora,)})
+    asked: list[tuple[str, str, str | None]] = []
+
+    def fetch(repository: str, file: str, revision: str | None) -> str:
+        asked.append((repository, file, revision))
+        if len(asked) > 1:
+            raise OSError("no such repository")
+        return str(settings.models.parent / "ink.safetensors")
+
+    monkeypatch.setattr(loras, "hf_hub_download", fetch)
+    wish = spec(loras=(LoraWeight(id="far", weight=0.3),))
+    pipeline = StableDiffusionPipeline.from_pretrained(ROOT / "models" / "tiny")
+    with loras.laid_on(pipeline, wish, model, catalogue) as facts:
+        assert [(fact.id, fact.weight) for fact in facts] == [("far", 0.3)]
+
+    assert asked == [("somebody/ink-v1.0", "pytorch_lora_weights.safetensors", "abc")]
+    with (
+        pytest.raises(ModelRefused, match="no such repository"),
+        loras.laid_on(pipeline, wish, model, catalogue),
+    ):
+        pass
 
 
 async def test_a_strength_that_leaves_no_step_is_refused(engine: EngineProcess) -> None:
