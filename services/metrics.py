@@ -40,6 +40,7 @@ REPUBLISHED: Final = Counter(
 LIBRARY_PUBLISHED: Final = Counter(
     "darkroom_library_events_published", "Events of libraries that the broker has acknowledged."
 )
+LIVE: Final = Counter("darkroom_live_pictures", "Live pictures that were found.", ("cache",))
 CLAIMS: Final = Counter("darkroom_queue_claims", "Runs that this worker has leased.")
 EXPIRIES: Final = Counter(
     "darkroom_queue_lease_expiries", "Leases that ended without an outcome: a worker died or hung."

@@ -22,6 +22,7 @@ from schemas.live import LiveUrl
 from schemas.wire import studio_live as wire
 from schemas.wire.shared import error_message
 from schemas.wire.studio import Page, PageQuery
+from services import metrics
 from services.engine.catalogue import Catalogue
 from services.errors import NotFound, NotMade, NotReady, PromptRequired, Unavailable
 from services.live.cache import FIRST_PAUSE, Wanted
@@ -44,6 +45,7 @@ class Live:
         request = AppRequest(scope, receive)
         wanted = await _wanted(request)
         served = await _kept(request, wanted) or await _made(request, wanted)
+        metrics.LIVE.labels(served.headers["X-Cache-Status"].lower()).inc()
         headers = served.headers | {
             "X-Image-Id": str(served.picture.image_id),
             "Cache-Control": f"public, max-age={_seconds(wanted.url)}",

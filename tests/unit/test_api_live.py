@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
@@ -379,3 +380,14 @@ def test_a_key_for_live_pictures_may_do_nothing_else(
     answer = client.request(method, somewhere, headers={"x-api-key": LIVE_KEY}, json={})
 
     assert answer.status_code == 403
+
+
+def test_hits_and_misses_are_counted_for_prometheus(client: TestClient) -> None:
+    def counted(cache: str) -> float:
+        return REGISTRY.get_sample_value("darkroom_live_pictures_total", {"cache": cache}) or 0.0
+
+    before = counted("hit"), counted("miss")
+    for _ in range(3):
+        client.get(LIVE, params=ASKED)
+
+    assert (counted("hit") - before[0], counted("miss") - before[1]) == (2, 1)
