@@ -20,7 +20,6 @@ from compose.errors import CommandFailed
 from schemas.common import now
 from schemas.images import ImageSource
 from services.accounts import Keys
-from services.indexes import IMAGES
 from services.mongo import Document, Mongo, open_mongo
 from services.signing import Signer
 
@@ -40,10 +39,8 @@ async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -
     port = draw(avoid=set())
     async with AsyncExitStack() as stack:
         mongo = await stack.enter_async_context(open_mongo(box.settings.mongo))
-        await mongo.images.drop_indexes()  # built at the end, they cost a third
         await _fill(mongo, "few", FEW, lambda _: None)
         await _fill(mongo, "many", MANY, lambda done: tick(FILLING * done))
-        await mongo.images.create_indexes(list(IMAGES))
         keys = Keys(mongo, Signer(box.settings.master_secret.get_secret_value()))
         many, few = [
             (await keys.create(project, "bench", limit=None)).key for project in ("many", "few")

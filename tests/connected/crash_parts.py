@@ -23,6 +23,7 @@ WRITES: Final = frozenset(
         "find_one_and_update",
         "insert_many",
         "insert_one",
+        "replace_one",
         "update_many",
         "update_one",
     }
