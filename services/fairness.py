@@ -7,7 +7,7 @@ are megapixel-steps; a project of weight 2 gets twice as many of them a second a
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -32,6 +32,13 @@ class Share(Value):
     last: dict[str, float] = Field(default_factory=dict)  #: lane -> its latest finish tag
 
 
+class Foreseen(NamedTuple):
+    """A row with its tag, and the virtual time by which its project pays for it."""
+
+    row: QueueRow
+    clock: float
+
+
 class Fairness:
     def __init__(self, mongo: Mongo, catalogue: Catalogue) -> None:
         self._rows = mongo.queue
@@ -54,6 +61,24 @@ class Fairness:
             for row in await self._chain(project, lane, clock[lane], chain):
                 tagged[row.id] = row
         return list(tagged.values())
+
+    async def foresee(self, row: QueueRow) -> Foreseen | None:
+        """The tag that the row will get; None unless it is new and nothing goes before it."""
+        known, clock, head, share = await asyncio.gather(
+            self._known([row]),
+            self._served(row.lane),
+            self._head(row.lane),
+            self.share(row.project),
+        )
+        if known or head is not None or share.cap is not None:
+            return None
+        begin = max(share.last.get(str(row.lane), 0.0), clock)
+        finish = begin + self._cost_of(row) / share.weight
+        return Foreseen(row.model_copy(update={"vft": finish}), clock)
+
+    async def charge(self, foreseen: Foreseen) -> None:
+        """Its project pays for it as for any other."""
+        await self._chain(foreseen.row.project, foreseen.row.lane, foreseen.clock, [foreseen.row])
 
     async def retag(self, row: QueueRow) -> QueueRow:
         """A tag as for a newcomer, for a row that changes its lane."""
@@ -88,6 +113,9 @@ class Fairness:
         steps = spec.num_inference_steps or self._steps(spec)
         return steps * spec.num_images * spec.width * spec.height / 1e6
 
+    def _cost_of(self, row: QueueRow) -> float:
+        return self.cost(row.spec) if row.spec else 0.0
+
     def _steps(self, spec: GenerationSpec) -> int:
         try:
             return self._catalogue.find(spec.model).tiers[spec.tier].num_inference_steps
@@ -101,14 +129,19 @@ class Fairness:
 
     async def _clock(self, lane: int) -> float:
         """Virtual time: what was served last, but never past what is next."""
+        head, latest = await asyncio.gather(self._head(lane), self._served(lane))
+        return latest if head is None else min(head, latest)
+
+    async def _head(self, lane: int) -> float | None:
+        return await self._vft({"lane": lane, "state": RowState.READY}, ASCENDING)
+
+    async def _served(self, lane: int) -> float:
         served = {"lane": lane, "attempt": {"$gt": 0}}
-        head, leased, done = await asyncio.gather(
-            self._vft({"lane": lane, "state": RowState.READY}, ASCENDING),
+        leased, done = await asyncio.gather(
             self._vft({**served, "state": RowState.LEASED}, DESCENDING),
             self._vft({**served, "state": RowState.DONE}, DESCENDING),
         )
-        latest = max(leased or 0.0, done or 0.0)
-        return latest if head is None else min(head, latest)
+        return max(leased or 0.0, done or 0.0)
 
     async def _vft(self, chosen: dict[str, object], direction: int) -> float | None:
         row = await self._rows.find_one(chosen, {"vft": 1}, sort=[("vft", direction)])
@@ -118,7 +151,7 @@ class Fairness:
         self, project: str, lane: int, clock: float, rows: Sequence[QueueRow]
     ) -> list[QueueRow]:
         """Tags one behind the other, from the project's last one or from now."""
-        costs = [self.cost(row.spec) if row.spec else 0.0 for row in rows]
+        costs = [self._cost_of(row) for row in rows]
         weight = {"$ifNull": ["$weight", 1.0]}
         begin = {"$max": [{"$ifNull": [f"$last.{lane}", 0.0]}, clock]}
         document = await self._tenants.find_one_and_update(

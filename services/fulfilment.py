@@ -22,7 +22,7 @@ from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess
 from services.enhancement import Enhancements
-from services.errors import EngineDied, PermanentError, Stopped
+from services.errors import DarkroomError, EngineDied, PermanentError, Stopped
 from services.estimates import Durations
 from services.leases import Hold, Leases
 from services.object_store import S3ObjectStore
@@ -36,6 +36,7 @@ log = structlog.get_logger()
 PROGRESS_EVERY: Final = 0.5  #: seconds; two events a second a job are enough for a bar
 STARTED_WITHIN: Final = 2.0  #: seconds that an outcome waits for it: it says so too
 RESTART_PAUSE: Final = 1.0  #: seconds before an engine that can't start is tried again
+STARTS: Final = 3  #: of an engine, before its worker ends
 DENOISING: Final = (10, 90)  #: percent where it begins and ends
 
 
@@ -78,34 +79,49 @@ class Fulfilment:
         self._turn = asyncio.Lock()  # of the engine
 
     async def ready(self) -> None:
-        """Return when the engine can begin: a lease should not wait for a model to load."""
-        while True:
-            try:
-                await self._engine.warm()
-            except EngineDied:
-                log.warning("engine_died", attempt=0)
-                await asyncio.sleep(RESTART_PAUSE)
-            else:
-                return
+        """Return when the engine can begin: a lease should not wait for a model to load.
 
-    async def fulfil(self, lease: Lease, generated: asyncio.Event) -> None:
-        """Bring the run to its outcome; `generated` is set once the engine is free again."""
+        Raise `EngineDied` when it never gets so far: this process ends, and whoever keeps it
+        running counts that.
+        """
+        for last in (False,) * (STARTS - 1) + (True,):
+            try:
+                return await self._engine.warm()
+            except EngineDied:
+                metrics.ENGINE_DEATHS.inc()
+                log.warning("engine_died", attempt=0)
+                if last:
+                    raise
+            await asyncio.sleep(RESTART_PAUSE)
+
+    async def fulfil(
+        self,
+        lease: Lease,
+        generated: asyncio.Event,
+        accepted: asyncio.Future[None] | None = None,
+    ) -> None:
+        """Bring the run to its outcome; `generated` is set once the engine is free again.
+
+        Nothing is told of the run before `accepted` is done.
+        """
         row = lease.row
         trace = {"traceparent": row.traceparent} if row.traceparent else {}
         names = {"job_id": str(row.job), "run_id": str(row.id), **trace}
         with structlog.contextvars.bound_contextvars(**names), self._leases.holding(lease) as hold:
             try:
-                await self._attempt(hold, generated)
+                await self._attempt(hold, generated, accepted)
             except asyncio.CancelledError:
                 await self._queue.release(lease)
                 raise
 
-    async def _attempt(self, hold: Hold, generated: asyncio.Event) -> None:
+    async def _attempt(
+        self, hold: Hold, generated: asyncio.Event, accepted: asyncio.Future[None] | None
+    ) -> None:
         lease, row = hold.lease, hold.lease.row
         try:
             if row.cancel:
                 raise Stopped
-            async with self._started(lease):
+            async with self._started(lease, accepted):
                 prepared = await self._prepared(hold, generated)
                 async with self._named(lease) as images:
                     made = await self._generate(hold, prepared)
@@ -124,14 +140,25 @@ class Fulfilment:
             await waited_out(lambda: self._queue.abandon(lease), "queue")
 
     @asynccontextmanager
-    async def _started(self, lease: Lease) -> AsyncIterator[None]:
+    async def _started(
+        self, lease: Lease, accepted: asyncio.Future[None] | None
+    ) -> AsyncIterator[None]:
         """`started` goes out beside the work, and before its outcome unless the broker is away."""
         event = run_events.started(lease.row, self._worker)
         publish = partial(self._publish, GENERATION_EVENTS, str(lease.row.job), event)
-        telling = asyncio.create_task(waited_out(publish, "kafka"))
+
+        async def tell() -> None:
+            await _done(accepted)
+            await waited_out(publish, "kafka")
+
+        telling = asyncio.create_task(tell())
         try:
             yield
+            await _done(accepted)
             await asyncio.wait({telling}, timeout=STARTED_WITHIN)
+        except DarkroomError:  # an outcome too
+            await _done(accepted)
+            raise
         finally:
             telling.cancel()
 
@@ -282,6 +309,12 @@ class Fulfilment:
 
     async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
         await self._publisher.publish(topic, key, event.encode())
+
+
+async def _done(accepted: asyncio.Future[None] | None) -> None:
+    """However it ended: intake sees to that."""
+    if accepted is not None:
+        await asyncio.wait({accepted})
 
 
 def _spec(lease: Lease) -> GenerationSpec:

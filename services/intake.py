@@ -29,6 +29,7 @@ from services.outcomes import Outcomes
 from services.queue import Queue
 from services.redelivery import waited_out
 from services.settings import Settings
+from services.slot import Slot, Turn
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ class Intake:
         queue: Queue,
         outcomes: Outcomes,
         publisher: Publisher,
-        bell: asyncio.Event,
+        slot: Slot,
     ) -> None:
         self._settings = settings
         self._reader = reader
@@ -55,7 +56,7 @@ class Intake:
         self._queue = queue
         self._outcomes = outcomes
         self._publisher = publisher
-        self._bell = bell
+        self._slot = slot
 
     async def take_in(self, records: Sequence[Record]) -> None:
         """Return when all of `records` may be committed: an outage is waited out, not skipped."""
@@ -161,17 +162,53 @@ class Intake:
     async def _enqueue(self, jobs: Sequence[Job]) -> None:
         """`accepted` goes out before a row can be claimed, so it comes before `started`."""
         rows = [self._row(job) for job in jobs]
-        accepted = [
-            self._publish(str(job.id), run_events.accepted(row, job.clientref))
+        told = [
+            asyncio.ensure_future(
+                self._publish(str(job.id), run_events.accepted(row, job.clientref))
+            )
             for row, job in zip(rows, jobs, strict=True)
         ]
-        tagging = waited_out(lambda: self._fairness.tag(rows), "queue")
-        tagged, _ = await asyncio.gather(tagging, asyncio.gather(*accepted))
-        for overtaken in await waited_out(lambda: self._queue.enqueue(tagged), "queue"):
-            await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
-        self._bell.set()
+        try:
+            if rows and await self._serve(rows[0], told[0]):
+                rows = rows[1:]
+            if rows:
+                await self._insert(rows, told)
+            await asyncio.gather(*told)
+        finally:
+            for telling in told:
+                telling.cancel()
         for run in {run for row in rows for run in row.after}:
             await waited_out(partial(self._outcomes.settle, run), "queue")
+
+    async def _insert(self, rows: Sequence[QueueRow], told: Sequence[asyncio.Future[None]]) -> None:
+        tagging = waited_out(lambda: self._fairness.tag(rows), "queue")
+        tagged, _ = await asyncio.gather(tagging, asyncio.gather(*told))
+        for overtaken in await waited_out(lambda: self._queue.enqueue(tagged), "queue"):
+            await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
+        self._slot.ring()
+
+    async def _serve(self, row: QueueRow, accepted: asyncio.Future[None]) -> bool:
+        """Lease the run to this worker, whose slot is free, while `accepted` is on its way.
+
+        Nobody else can claim it, and this worker tells of nothing before that has arrived.
+        """
+        with self._slot.promised() as promise:
+            if promise is None or row.after:
+                return False
+            foreseen = await waited_out(lambda: self._fairness.foresee(row), "queue")
+            if foreseen is None:
+                return False
+            lease, _ = await asyncio.gather(
+                waited_out(lambda: self._queue.lease_new(foreseen.row), "queue"),
+                waited_out(lambda: self._fairness.charge(foreseen), "queue"),
+            )
+            if lease is None:
+                return False
+            if promise.cancelled():  # the worker is about to stop
+                await waited_out(lambda: self._queue.release(lease), "queue")
+            else:
+                promise.set_result(Turn(lease, accepted))
+            return True
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:
         """A run nobody holds ends here; a running one is told by its flag."""

@@ -54,7 +54,9 @@ ENHANCEMENTS: Final = Counter(
 ENHANCEMENT_FAILURES: Final = Counter(
     "darkroom_enhancement_failures", "Language models that gave no prompt.", ("reason",)
 )
-ENGINE_DEATHS: Final = Counter("darkroom_engine_deaths", "Engine processes that died at work.")
+ENGINE_DEATHS: Final = Counter(
+    "darkroom_engine_deaths", "Engine processes that died, at work or loading."
+)
 ENGINE_READY: Final = Gauge("darkroom_engine_ready", "1 while a loaded engine is there, 0 before.")
 STAGE_SECONDS: Final = Histogram(
     "darkroom_stage_seconds", "How long runs stay in each stage.", ("stage",), buckets=WORK

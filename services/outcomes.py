@@ -23,17 +23,18 @@ class Outcomes:
 
     async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
         """Decide a leased run; False when it was cancelled meanwhile or somebody else has it."""
-        if not await self._queue.commit(lease, event):
+        outcome = await self._queue.commit(lease, event)
+        if outcome is None:
             return False
-        await self._after_decision(lease.row, event)
+        await self._after_decision(lease.row, event, outcome)
         return True
 
     async def cancel_unleased(self, row: QueueRow) -> None:
         event = run_events.cancelled(
             row, row.cancel_reason or "a job it waited for did not succeed"
         )
-        if await self._queue.cancel_unleased(row, event):
-            await self._after_decision(row, event)
+        if outcome := await self._queue.cancel_unleased(row, event):
+            await self._after_decision(row, event, outcome)
 
     async def settle(self, run: UUID) -> None:
         """Free the runs that waited for this one; cancel them when it did not succeed."""
@@ -62,9 +63,8 @@ class Outcomes:
             event = run_events.failed(row, "poison", message)
         await self.commit(Lease(row=row), event)
 
-    async def _after_decision(self, row: QueueRow, event: TerminalEvent) -> None:
+    async def _after_decision(self, row: QueueRow, event: TerminalEvent, outcome: Outcome) -> None:
         metrics.decided(row, event)
-        outcome = Outcome(type=event.type, event=event.encode())
         try:
             await self._publish(row, outcome)
         except BROKER_OUTAGES as error:  # the sweep publishes it

@@ -78,6 +78,19 @@ class Queue:
         )
         return Lease(row=QueueRow.model_validate(document)) if document else None
 
+    async def lease_new(self, row: QueueRow) -> Lease | None:
+        """Insert a row and claim it in one write; None when it is there already."""
+        leased = row.model_copy(
+            update={"state": RowState.LEASED, "owner": uuid4().hex, "attempt": 1}
+        )
+        document = {"$literal": row_document(leased)}  # a prompt may begin with "$"
+        new = {"$mergeObjects": [document, {"lease_until": self._lease_end()}]}
+        there = {"$ne": [{"$type": "$state"}, "missing"]}
+        written = await self._rows.update_one(
+            {"_id": row.id}, [{"$replaceWith": {"$cond": [there, "$$ROOT", new]}}], upsert=True
+        )
+        return None if written.upserted_id is None else Lease(row=leased)
+
     async def renew(self, lease: Lease) -> bool:
         """Hold on for another lease; False when somebody else may have the run."""
         renewed = await self._rows.update_one(
@@ -115,16 +128,16 @@ class Queue:
         )
         return noted.matched_count == 1
 
-    async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
-        """Decide the run's outcome; whoever gets False publishes nothing."""
+    async def commit(self, lease: Lease, event: TerminalEvent) -> Outcome | None:
+        """Decide the run's outcome and return it; whoever gets None publishes nothing."""
         fence = {**lease.mine, "state": RowState.LEASED}
         if not isinstance(event, GenerationCompleted):
             return await self._decide(fence, event)
         only_winners = not lease.row.uploads  # before this lease; a release counts no attempt
         return await self._decide({**fence, "cancel": False}, event, no_losers=only_winners)
 
-    async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> bool:
-        """Decide a run that nobody holds; False when a worker has it or it has an outcome."""
+    async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> Outcome | None:
+        """Decide a run that nobody holds; None when a worker has it or it has an outcome."""
         unleased = [RowState.OVERTAKEN, RowState.WAITING, RowState.READY]
         return await self._decide({"_id": row.id, "state": {"$in": unleased}}, event)
 
@@ -280,7 +293,7 @@ class Queue:
 
     async def _decide(
         self, fence: Document, event: TerminalEvent, *, no_losers: bool = False
-    ) -> bool:
+    ) -> Outcome | None:
         outcome = Outcome(type=event.type, event=event.encode(), decided_at=now())
         decided = await self._rows.update_one(
             {**fence, "outcome": None},
@@ -296,7 +309,7 @@ class Queue:
                 "$unset": {"spec": ""},
             },
         )
-        return decided.modified_count == 1
+        return outcome if decided.modified_count == 1 else None
 
     def _lease_end(self) -> Document:
         return _from_now(self._settings.lease.total_seconds())

@@ -3,13 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from os import getpid
 from typing import Annotated, Final
 
+import uvloop
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faststream import AckPolicy, Context, ContextRepo, FastStream
@@ -18,7 +19,7 @@ from faststream.kafka.annotations import KafkaMessage as Message
 from faststream.kafka.message import KafkaMessage
 
 from schemas.topics import GENERATION_COMMANDS
-from services import metrics, telemetry
+from services import heap, metrics, telemetry
 from services.accounts import Keys
 from services.admission import Admission
 from services.broker import Publisher, faststream_broker
@@ -36,10 +37,11 @@ from services.leases import CANCELS_EVERY, Leases
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
-from services.queue import Lease, Queue
+from services.queue import Queue
 from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
 from services.signing import Signer
+from services.slot import Slot, Turn
 from services.sourcing import Sourcing
 from services.upkeep import Upkeep
 
@@ -72,7 +74,7 @@ router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
     GENERATION_COMMANDS.name,
     group_id=GROUP,
     batch=True,
-    batch_timeout_ms=5,  # FastStream sleeps as long again after an empty poll
+    batch_timeout_ms=2,  # FastStream sleeps as long again after an empty poll
     max_records=200,
     auto_offset_reset="earliest",
     partition_assignment_strategy=(RoundRobinPartitionAssignor,),
@@ -83,13 +85,13 @@ async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> Non
     await paced(partial(intake.take_in, message.raw_message), "intake")
 
 
-async def serve(claims: Claims, fulfilment: Fulfilment, bell: asyncio.Event, poll: float) -> None:
+async def serve(claims: Claims, fulfilment: Fulfilment, slot: Slot, poll: float) -> None:
     """The next run is claimed as soon as the engine is free: pictures are stored beside it."""
     held = asyncio.Semaphore(HELD)
 
-    async def fulfil(lease: Lease, generated: asyncio.Event) -> None:
+    async def fulfil(turn: Turn, generated: asyncio.Event) -> None:
         try:
-            await fulfilment.fulfil(lease, generated)
+            await fulfilment.fulfil(turn.lease, generated, turn.accepted)
         finally:
             generated.set()
             held.release()
@@ -98,22 +100,20 @@ async def serve(claims: Claims, fulfilment: Fulfilment, bell: asyncio.Event, pol
         while True:
             await held.acquire()
             await fulfilment.ready()
-            lease = await next_lease(claims, bell, poll)
+            turn = await next_turn(claims, slot, poll)
             generated = asyncio.Event()
-            tasks.create_task(fulfil(lease, generated))
+            tasks.create_task(fulfil(turn, generated))
             await generated.wait()
 
 
-async def next_lease(claims: Claims, bell: asyncio.Event, poll: float) -> Lease:
-    """`poll` seconds apart while there is no work, at once when intake rings."""
+async def next_turn(claims: Claims, slot: Slot, poll: float) -> Turn:
+    """`poll` seconds apart while there is no work, at once when intake rings or has some."""
     while True:
-        bell.clear()
-        if lease := await waited_out(claims.next, "queue"):
+        slot.listen()
+        lease = await waited_out(claims.next, "queue")
+        if turn := Turn(lease) if lease else await slot.turn(poll):
             metrics.CLAIMS.inc()
-            return lease
-        with suppress(TimeoutError):
-            async with asyncio.timeout(poll):
-                await bell.wait()
+            return turn
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
     """Everything that runs beside intake, for as long as the process lives."""
     catalogue = Catalogue.load(settings.engine.models)
     signer = Signer(settings.master_secret.get_secret_value())
-    bell = asyncio.Event()
+    slot = Slot()
     async with (
         open_mongo(settings.mongo) as mongo,
         Publisher.open(settings.kafka) as publisher,
@@ -158,13 +158,13 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             queue=queue,
             outcomes=outcomes,
             publisher=publisher,
-            bell=bell,
+            slot=slot,
         )
         context.set_global("intake", intake)
         async with asyncio.TaskGroup() as tasks:
             poll = settings.generator.poll.total_seconds()
             running = [
-                tasks.create_task(serve(Claims(queue, fairness), fulfilment, bell, poll)),
+                tasks.create_task(serve(Claims(queue, fairness), fulfilment, slot, poll)),
                 tasks.create_task(kept_up(leases.renew, "leases", settings.generator.renew)),
                 tasks.create_task(kept_up(leases.watch_cancels, "cancels", CANCELS_EVERY)),
                 tasks.create_task(kept_up(outcomes.sweep, "sweep", settings.generator.sweep)),
@@ -181,6 +181,7 @@ def create_app() -> FastStream:
     settings = Settings()
     telemetry.configure(settings, "generator")
     metrics.serve(settings.metrics)
+    heap.settle()
     broker = faststream_broker(settings.kafka)
     broker.include_router(router, prefix=settings.kafka.topic_prefix)
     for subscriber in router.subscribers:  # FastStream's prefix is for topics only
@@ -195,4 +196,4 @@ def create_app() -> FastStream:
 
 
 if __name__ == "__main__":
-    asyncio.run(create_app().run())
+    uvloop.run(create_app().run())

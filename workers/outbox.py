@@ -9,6 +9,8 @@ import signal
 from datetime import timedelta
 from typing import Final
 
+import uvloop
+
 from services import gauges, metrics, telemetry
 from services.admission import Admission
 from services.broker import Publisher
@@ -63,4 +65,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

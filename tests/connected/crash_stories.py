@@ -130,6 +130,7 @@ class Story(NamedTuple):
 
 DONE: Final = {CIRCLE: {"completed"}}
 JOB: Final = Story((submit, *LIFE), DONE, {1}, again=(submit,))
+IDLE: Final = JOB._replace(steps=(submit, Process.take_in_idle, *LIFE))
 LEFT: Final = Story(LIFE, DONE, {1}, before=inserted_only)
 BATCH: Final = Story((submit_batch, *LIFE), DONE, {0, 2})
 CHAIN: Final = Story((submit_chain, *LIFE), {**DONE, FINAL: {"completed"}}, {1, 2})
@@ -157,6 +158,7 @@ STRANGERS_CLAIMS: Final = Story(LIFE, DONE, {1}, before=claimed_by_strangers)
 
 STORIES: Final = {
     "a job": JOB,
+    "a job for an idle worker": IDLE,
     "a job that the API left to the outbox": LEFT,
     "a batch": BATCH,
     "a job that waits for another": CHAIN,

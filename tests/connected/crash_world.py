@@ -40,6 +40,7 @@ from services.queue import Queue
 from services.records import Record
 from services.settings import ROOT, Settings
 from services.signing import Signer
+from services.slot import Slot, Turn
 from services.sourcing import Sourcing
 from services.upkeep import Upkeep
 from tests.conditions import until_answered
@@ -280,6 +281,7 @@ class Process:
         queue = Queue(mongo, stack.generator)
         fairness = Fairness(mongo, CATALOGUE)
         outcomes = Outcomes(queue, publisher)
+        self.slot = Slot()
         self.world = world
         self.fuse = fuse
         self.admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
@@ -309,7 +311,7 @@ class Process:
             queue=queue,
             outcomes=outcomes,
             publisher=publisher,
-            bell=asyncio.Event(),
+            slot=self.slot,
         )
 
     async def submit(self, *wishes: Wish, **facts: Any) -> Sequence[Job]:
@@ -322,6 +324,20 @@ class Process:
         await self.world.commands.to_committed()
         if records := await self.world.commands.read_on():
             await self.handle(records)
+
+    async def take_in_idle(self) -> None:
+        """While a worker that has found nothing waits for what comes."""
+        waiting = asyncio.create_task(self.slot.turn(seconds=3600))
+        await asyncio.sleep(0)
+        await asyncio.gather(self._serve(waiting), self._ring_after(self.take_in()))
+
+    async def _serve(self, waiting: asyncio.Task[Turn | None]) -> None:
+        if turn := await waiting:
+            await self.fulfilment.fulfil(turn.lease, asyncio.Event(), turn.accepted)
+
+    async def _ring_after(self, step: Awaitable[None]) -> None:
+        await step
+        self.slot.ring()
 
     async def handle(self, records: Sequence[Any]) -> None:
         await self.intake.take_in(records)

@@ -23,6 +23,7 @@ from tests.connected.crash_stories import (
     CLAIMS,
     DEADLY_JOB,
     DOOMED,
+    IDLE,
     JOB,
     LEFT,
     LOSER,
@@ -87,6 +88,7 @@ ROWS: Final = {
     "accepted": Row(JOB, "publish accepted", mechanisms.offsets_last),
     "the tag of a project": Row(JOB, "tenants.find_one_and_update", mechanisms.offsets_last),
     "the queue rows": Row(JOB, "queue.bulk_write", mechanisms.inserting_once),
+    "a row that is leased at once": Row(IDLE, "queue.update_one", mechanisms.expiry),
     "the offsets": Row(JOB, "commit offsets", mechanisms.offsets_last),
     # cancel
     "a cancel's row before its request": Row(

@@ -20,6 +20,7 @@ from services.language_model import LanguageModel
 from services.metrics import ENHANCEMENT_FAILURES, ENHANCEMENTS
 from services.mongo import Mongo
 from services.settings import ROOT, EngineSettings, EnhanceSettings, Settings
+from services.slot import Slot
 from tests.chat_endpoint import ChatEndpoint, chat_endpoint
 from tests.conditions import until
 from tests.connected.queue_parts import SPEC, make_row, own_database
@@ -227,7 +228,7 @@ async def test_others_have_the_engine_while_a_language_model_thinks(
     quick = make_row(vft=1.0)
     await studio.queue.enqueue([quick])
 
-    serving = asyncio.create_task(serve(studio.claims, studio.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(studio.claims, studio.fulfilment, Slot(), 0.01))
     await until(lambda: "completed" in studio.publisher.kinds(quick.job))
     assert "completed" not in studio.publisher.kinds(slow.job)
     endpoint.open.set()
@@ -247,7 +248,7 @@ async def test_one_run_at_a_time_is_generated_however_many_were_thought_about(
         await studio.admitted(vft=float(place))
     studio.engine.finish.clear()
 
-    serving = asyncio.create_task(serve(studio.claims, studio.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(studio.claims, studio.fulfilment, Slot(), 0.01))
     await until(lambda: len(endpoint.asked) == 3)
     with pytest.raises(TimeoutError):
         await until(lambda: len(studio.engine.began) > 1, seconds=0.3)

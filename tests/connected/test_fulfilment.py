@@ -30,6 +30,7 @@ from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.settings import ROOT, GeneratorSettings, Settings
+from services.slot import Slot
 from services.sourcing import Sourcing
 from tests.conditions import until
 from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
@@ -403,12 +404,40 @@ async def test_an_object_store_that_is_away_is_waited_for(world: World) -> None:
     assert world.publisher.kinds(lease.row.job) == ["started", "completed"]
 
 
+async def test_nothing_is_told_of_a_run_before_it_was_accepted(world: World) -> None:
+    lease = await world.lease()
+    accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    fulfilling = asyncio.create_task(world.fulfilment.fulfil(lease, asyncio.Event(), accepted))
+    await until(lambda: len(world.store.objects) == 1)
+    assert world.publisher.kinds(lease.row.job) == []
+    accepted.set_result(None)
+    await fulfilling
+
+    assert world.publisher.kinds(lease.row.job) == ["started", "completed"]
+
+
+async def test_a_refusal_waits_for_accepted_too(world: World) -> None:
+    lease = await world.lease()
+    world.engine.error = OutOfMemory("12 GiB short")
+    accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    fulfilling = asyncio.create_task(world.fulfilment.fulfil(lease, asyncio.Event(), accepted))
+    await until(lambda: len(world.engine.began) == 1)
+    await asyncio.sleep(0.05)
+    assert world.publisher.kinds(lease.row.job) == []
+    accepted.set_result(None)
+    await fulfilling
+
+    assert world.publisher.kinds(lease.row.job)[-1] == "failed"
+
+
 async def test_pictures_are_stored_while_the_next_run_is_generated(world: World) -> None:
     rows = [make_row(vft=float(n)) for n in range(2)]
     await world.queue.enqueue(rows)
     world.store.here.clear()
 
-    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, Slot(), 0.01))
     await until(lambda: len(world.engine.began) == 2)
 
     assert "completed" not in world.publisher.kinds(rows[0].job)
@@ -423,7 +452,7 @@ async def test_only_so_many_runs_wait_for_an_object_store_that_is_away(world: Wo
     await world.queue.enqueue([make_row(vft=float(n)) for n in range(HELD + 3)])
     world.store.here.clear()
 
-    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, Slot(), 0.01))
     await until(lambda: len(world.engine.began) == HELD)
     leased = {"state": RowState.LEASED}
     with pytest.raises(TimeoutError):
@@ -440,7 +469,7 @@ async def test_one_run_at_a_time_is_generated(world: World) -> None:
     await world.queue.enqueue([make_row(vft=float(n)) for n in range(3)])
     world.engine.finish.clear()
 
-    serving = asyncio.create_task(serve(world.claims, world.fulfilment, asyncio.Event(), 0.01))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, Slot(), 0.01))
     await until(lambda: bool(world.engine.began))
     with pytest.raises(TimeoutError):
         await until(lambda: len(world.engine.began) > 1, seconds=0.3)
@@ -451,7 +480,7 @@ async def test_one_run_at_a_time_is_generated(world: World) -> None:
 
 
 async def test_the_bell_wakes_a_worker_that_has_nothing_to_do(world: World) -> None:
-    bell = asyncio.Event()
+    slot = Slot()
     claims: list[Lease | None] = []
     claim = world.claims.next
 
@@ -461,12 +490,12 @@ async def test_the_bell_wakes_a_worker_that_has_nothing_to_do(world: World) -> N
 
     world.claims.next = counted  # type: ignore[method-assign]
     an_hour = timedelta(hours=1).total_seconds()
-    serving = asyncio.create_task(serve(world.claims, world.fulfilment, bell, an_hour))
+    serving = asyncio.create_task(serve(world.claims, world.fulfilment, slot, an_hour))
     await until(lambda: claims == [None])
     row = make_row()
     await world.queue.enqueue([row])
 
-    bell.set()
+    slot.ring()
     await until(lambda: "completed" in world.publisher.kinds(row.job))
 
     serving.cancel()

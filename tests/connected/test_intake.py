@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -26,9 +27,10 @@ from services.intake import Intake
 from services.issuance import CreatedKey
 from services.mongo import Mongo
 from services.outcomes import Outcomes
-from services.queue import Queue
+from services.queue import Lease, Queue
 from services.settings import ROOT, Settings
 from services.signing import Signer
+from services.slot import Slot, Turn
 from tests.connected.kafka_parts import (
     TopicTail,
     stranger,
@@ -36,7 +38,7 @@ from tests.connected.kafka_parts import (
     strangers_signature,
     tail_of,
 )
-from tests.connected.queue_parts import RememberingPublisher, own_database
+from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
 
 pytestmark = pytest.mark.connected
 
@@ -52,7 +54,7 @@ class Door:
     def __init__(self, stack: Settings, mongo: Mongo, publisher: Publisher) -> None:
         self.mongo = mongo
         self.stack = stack
-        self.bell = asyncio.Event()
+        self.slot = Slot()
         self.keys = Keys(mongo, SIGNER)
         self.queue = Queue(mongo, stack.generator)
         self.admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
@@ -64,7 +66,7 @@ class Door:
             queue=self.queue,
             outcomes=Outcomes(self.queue, publisher),
             publisher=publisher,
-            bell=self.bell,
+            slot=self.slot,
         )
 
     async def key(self) -> CreatedKey:
@@ -162,12 +164,121 @@ async def test_our_own_command_becomes_a_row_and_an_accepted_event(
         "demo",
         job.spec,
     )
-    assert door.bell.is_set()
+    assert door.slot.rung
     await events.until(lambda _: events.of(str(job.id)))
     (accepted,) = contents(events.of(str(job.id)))
     assert accepted["type"] == "dev.darkroom.generation.accepted.v1"
     assert accepted["data"]["run_id"] == str(job.run)
     assert "red circle" not in json.dumps(accepted)
+
+
+@asynccontextmanager
+async def idle_worker(door: Door) -> AsyncIterator[asyncio.Task[Turn | None]]:
+    """One that has found nothing and waits for as long as the test takes."""
+    waiting = asyncio.create_task(door.slot.turn(3600))
+    await asyncio.sleep(0)
+    yield waiting
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def submitted(door: Door, **facts: Any) -> Job:
+    wish = Wish(spec=GenerationSpec(**PICTURE), dialect=Dialect.BLOG, **facts)
+    (job,) = (await door.admission.submit("idle", [wish])).jobs
+    return job
+
+
+async def test_a_run_is_leased_at_once_to_a_worker_that_has_nothing_to_do(
+    door: Door, commands: TopicTail, events: TopicTail
+) -> None:
+    await door.mongo.queue.delete_many({})
+    job = await submitted(door)
+
+    async with idle_worker(door) as worker:
+        await door.intake.take_in(await delivered(commands))
+        turn = await worker
+
+    assert turn is not None
+    assert turn.accepted is not None
+    assert turn.accepted.done()
+    row = await door.row(job.run)
+    assert row is not None
+    assert (row.state, row.attempt, row.spec) == (RowState.LEASED, 1, job.spec)
+    assert (row.owner, row.vft) == (turn.lease.row.owner, turn.lease.row.vft)
+    share = await Fairness(door.mongo, CATALOGUE).share("idle")
+    assert share.last["0"] == row.vft > 0
+    assert await door.queue.claim() is None
+    assert await door.queue.renew(turn.lease)
+    await events.until(lambda _: kinds(events.of(str(job.id))) == ["accepted"])
+
+
+async def test_what_was_there_first_is_served_first(door: Door, commands: TopicTail) -> None:
+    await door.mongo.queue.delete_many({})
+    await door.queue.enqueue([make_row(vft=0.5)])
+    job = await submitted(door)
+
+    async with idle_worker(door) as worker:
+        await door.intake.take_in(await delivered(commands))
+        assert await worker is None
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert row.state is RowState.READY
+
+
+async def test_a_project_with_a_cap_stands_in_line(door: Door, commands: TopicTail) -> None:
+    await door.mongo.queue.delete_many({})
+    await Fairness(door.mongo, CATALOGUE).set_share("idle", 1.0, 1)
+    job = await submitted(door)
+
+    async with idle_worker(door) as worker:
+        await door.intake.take_in(await delivered(commands))
+        assert await worker is None
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert row.state is RowState.READY
+    await Fairness(door.mongo, CATALOGUE).set_share("idle", 1.0, None)
+
+
+async def test_a_run_that_is_delivered_again_is_leased_to_nobody(
+    door: Door, commands: TopicTail
+) -> None:
+    await door.mongo.queue.delete_many({})
+    job = await submitted(door)
+    records = await delivered(commands)
+    async with idle_worker(door) as worker:
+        await door.intake.take_in(records)
+        assert await worker is not None
+    before = await door.row(job.run)
+
+    async with idle_worker(door) as worker:
+        await door.intake.take_in(records)
+        assert await worker is None
+
+    assert await door.row(job.run) == before
+
+
+async def test_a_worker_that_stops_gives_back_what_it_was_promised(
+    door: Door, commands: TopicTail
+) -> None:
+    await door.mongo.queue.delete_many({})
+    job = await submitted(door)
+    records = await delivered(commands)
+    lease_new = door.queue.lease_new
+
+    async with idle_worker(door) as worker:
+
+        async def stopping(row: QueueRow) -> Lease | None:
+            worker.cancel()
+            return await lease_new(row)
+
+        door.queue.lease_new = stopping  # type: ignore[method-assign]
+        await door.intake.take_in(records)
+
+    row = await door.row(job.run)
+    assert row is not None
+    assert (row.state, row.attempt) == (RowState.READY, 0)
 
 
 async def test_a_job_whose_model_has_gone_since_its_admission_delays_nobody(

@@ -1,6 +1,5 @@
 """Names, flows and references of a command from Kafka: the same admission as over HTTP."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
@@ -24,6 +23,7 @@ from services.outcomes import Outcomes
 from services.queue import Queue
 from services.reruns import Changes
 from services.settings import Settings
+from services.slot import Slot
 from tests.connected.kafka_parts import strangers_command, strangers_signature
 from tests.connected.library_parts import (
     CATALOGUE,
@@ -70,7 +70,7 @@ class Door:
             queue=queue,
             outcomes=Outcomes(queue, publisher),
             publisher=publisher,
-            bell=asyncio.Event(),
+            slot=Slot(),
         )
 
     async def take_in(self, value: bytes) -> UUID:

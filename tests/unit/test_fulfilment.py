@@ -1,7 +1,57 @@
-"""What a bar shows of a run: it only ever moves on."""
+"""What a bar shows of a run, and how often an engine may fail to start."""
+
+from typing import Any
+
+import pytest
 
 from schemas.jobs import Stage
-from services.fulfilment import _Latest
+from services import fulfilment
+from services.errors import EngineDied
+from services.fulfilment import STARTS, Fulfilment, _Latest
+
+
+class FrailEngine:
+    """Dies `deaths` times while its model loads."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+        self.starts = 0
+
+    async def warm(self) -> None:
+        self.starts += 1
+        if self.starts <= self.deaths:
+            raise EngineDied
+
+
+def worker_of(engine: FrailEngine) -> Fulfilment:
+    parts: Any = dict.fromkeys(
+        (
+            *("worker", "catalogue", "queue", "leases", "outcomes", "store"),
+            *("publisher", "durations", "enhancements", "sourcing"),
+        )
+    )
+    return Fulfilment(**{**parts, "engine": engine})
+
+
+async def test_an_engine_that_dies_as_it_loads_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fulfilment, "RESTART_PAUSE", 0.0)
+    engine = FrailEngine(deaths=STARTS - 1)
+
+    await worker_of(engine).ready()
+
+    assert engine.starts == STARTS
+
+
+async def test_a_worker_whose_engine_never_loads_ends_so_that_it_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fulfilment, "RESTART_PAUSE", 0.0)
+    engine = FrailEngine(deaths=STARTS)
+
+    with pytest.raises(EngineDied):
+        await worker_of(engine).ready()
 
 
 def test_percent_never_falls_and_ends_below_a_hundred() -> None:
