@@ -105,7 +105,9 @@ def problem(refusal: Refusal) -> Problem:
 
 
 def detail(refusal: Refusal) -> blog.Refusal:
-    return blog.Refusal(detail=refusal.message)
+    """With the place of each mistake, where it has one."""
+    lines = (f"{each.pointer[1:] or 'body'}: {each.detail}" for each in refusal.reasons)
+    return blog.Refusal(detail="; ".join(lines) or refusal.message)
 
 
 def enveloped(refusal: Refusal) -> studio.ErrorReply:

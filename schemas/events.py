@@ -1,6 +1,6 @@
 """Every command and event: what someone wants, and what has happened."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import Base64Bytes, Field, TypeAdapter
@@ -12,9 +12,11 @@ from schemas.jobs import Failure, PresetVersion, Reference, RequestedJob, Stage,
 from schemas.recipes import Recipe
 from schemas.verification import Verification
 
+MOST_JOBS: Final = 200  #: of a command: 100 images, each of them a draft and its final
+
 
 class RequestedData(Value):
-    jobs: Annotated[tuple[RequestedJob, ...], Field(min_length=1, max_length=100)]
+    jobs: Annotated[tuple[RequestedJob, ...], Field(min_length=1, max_length=MOST_JOBS)]
 
 
 class CancelRequestedData(Value):

@@ -29,7 +29,7 @@ class Topic(Value):
         return config
 
 
-#: A batch of 100 jobs whose prompts are as long as they may be.
+#: A batch of 100 drafts with their finals, whose prompts are as long as a request may make them.
 COMMAND_BYTES = 4 * 1024 * 1024
 
 

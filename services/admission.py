@@ -30,6 +30,7 @@ class Wish(Value):
     """One job as a dialect asks for it."""
 
     spec: GenerationSpec
+    job_id: UUID | None = None  #: where something else has to name it; new, and its run's too
     dialect: Dialect
     lane: Lane = Lane.INTERACTIVE
     owner: str | None = None
@@ -44,6 +45,7 @@ class Wish(Value):
     blog_job_id: str | None = None
     provider: str | None = None
     is_draft: bool = False
+    final_job_id: UUID | None = None
     after: tuple[UUID, ...] = ()
     clientref: str | None = None
     traceparent: str | None = None
@@ -87,7 +89,8 @@ class Admission:
         `AliasTaken`, `FlowNotFound`, `ImageNotFound`, `BodyTooLarge`, `IdempotencyMismatch`, or
         one of `services.mongo.OUTAGES`: then nothing is promised.
         """
-        jobs = [self.admit(project, wish, uuid_utils.compat.uuid7()) for wish in wishes]
+        new = uuid_utils.compat.uuid7
+        jobs = [self.admit(project, wish, wish.job_id or new()) for wish in wishes]
         if len(jobs) > 1 and jobs[0].batch_id is None:  # what finds them together again
             jobs = [job.model_copy(update={"batch_id": jobs[0].id}) for job in jobs]
         if idempotency is not None:
@@ -125,7 +128,7 @@ class Admission:
             if flow_id is None:
                 raise InvalidRequest("A flow's alias needs a flow", "/flow_alias")
         facts = wish.model_dump(
-            exclude={"spec", "references", "new_flow", "flow_id"}, exclude_unset=True
+            exclude={"spec", "job_id", "references", "new_flow", "flow_id"}, exclude_unset=True
         )
         spec = settled(spec, self._catalogue, job)
         return Job(id=job, run=job, project=project, spec=spec, flow_id=flow_id, **facts)

@@ -5,15 +5,16 @@ estimate itself asks nobody.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Final
 
 from schemas.common import Value, now
 from schemas.jobs import GenerationSpec, Lane, Tier
-from schemas.queue import RowState
 from services.engine.catalogue import Catalogue
 from services.mongo import Document, Mongo
+from services.queue_depth import UNDECIDED
 
 KEPT: Final = 50  #: durations of each kind of picture
 WORKERS: Final = "workers"  #: the document that tells who generates
@@ -102,8 +103,21 @@ class Estimates:
 
     def seconds(self, spec: GenerationSpec, lane: Lane) -> float | None:
         """From now to the pictures: what is ahead in the queue, shared by the workers, and own."""
-        own = self.own_seconds(spec)
-        return None if own is None else round(self.ahead_seconds(lane) + own, 2)
+        (expected,) = self.one_after_another([(spec, lane)])
+        return expected
+
+    def one_after_another(
+        self, asked: Sequence[tuple[GenerationSpec, Lane]]
+    ) -> tuple[float | None, ...]:
+        """As `seconds`, of each of a batch: those before it are ahead of it, too."""
+        passed = 0.0
+        expected: list[float | None] = []
+        for spec, lane in asked:
+            own = self.own_seconds(spec)
+            passed += own or 0.0
+            shared = max(own or 0.0, passed / self._workers)
+            expected.append(None if own is None else round(self.ahead_seconds(lane) + shared, 2))
+        return tuple(expected)
 
     def own_seconds(self, spec: GenerationSpec) -> float | None:
         """Of all its pictures, on a worker that is free."""
@@ -128,7 +142,7 @@ class Estimates:
 
     async def _waiting(self) -> dict[int, float]:
         pipeline: list[Document] = [
-            {"$match": {"state": {"$in": [RowState.READY, RowState.LEASED]}}},
+            {"$match": {"state": {"$in": list(UNDECIDED)}}},
             {
                 "$group": {
                     "_id": {

@@ -39,6 +39,11 @@ class ReadModel:
         found = self._jobs.find({"_id": {"$in": list(jobs)}, "project": project}).sort("_id", 1)
         return tuple([Job.model_validate(document) async for document in found])
 
+    async def batch(self, project: str, batch: UUID, owner: str | None = None) -> tuple[Job, ...]:
+        """In the order of their admission; none where there is no such batch."""
+        found = self._jobs.find(_visible(project, owner) | {"batch_id": batch}).sort("_id", 1)
+        return tuple([Job.model_validate(document) async for document in found])
+
     async def jobs(self, project: str, chosen: JobFilter, limit: int, offset: int) -> JobPage:
         """Newest first."""
         wanted = _visible(project, chosen.owner) | _narrowed(chosen)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from api import blog, files, health
+from api import files, health
+from api.blog import batches, jobs
 from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
@@ -10,7 +11,9 @@ from api.documents.described_stale import STALE
 from api.documents.described_uploads import UPLOADS
 from api.documents.operations import LIMITED, Answer, Handler, Operation
 from api.readiness import Report
+from schemas.common import Value
 from schemas.wire import blog as wire
+from schemas.wire import blog_batches
 
 SUBMIT_HEADERS: Final = ("Idempotency-Key", "Prefer")
 SUBMITTED: Final = ("Idempotent-Replayed", *LIMITED)
@@ -20,11 +23,13 @@ FILES: Final = "files"
 HEALTH: Final = "health"
 
 
-def _submit(summary: str, answers: dict[int, Answer]) -> Operation:
+def _submit(
+    summary: str, answers: dict[int, Answer], body: type[Value] = wire.GenerationBody
+) -> Operation:
     return Operation(
         tag=BLOG,
         summary=summary,
-        body=wire.GenerationBody,
+        body=body,
         headers=SUBMIT_HEADERS,
         answers=answers,
         refused=(429,),
@@ -37,7 +42,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
     **KEYS,
     **STALE,
     **LIVE,
-    blog.generate_async: _submit(
+    jobs.generate_async: _submit(
         "Ask for pictures",
         {
             200: Answer(
@@ -54,7 +59,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
             ),
         },
     ),
-    blog.generate: _submit(
+    jobs.generate: _submit(
         "Ask for pictures and wait for them, at most 60 s",
         {
             200: Answer(
@@ -71,14 +76,14 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
             ),
         },
     ),
-    blog.ls: Operation(
+    jobs.ls: Operation(
         tag=BLOG,
         summary="List jobs, newest first",
         query=wire.JobQuery,
         answers={200: Answer(description="One page of them.", model=wire.JobList)},
         refused=(422,),
     ),
-    blog.poll: Operation(
+    jobs.poll: Operation(
         tag=BLOG,
         summary="How far a job is",
         answers={
@@ -90,13 +95,43 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
         },
         refused=(404, 422),
     ),
-    blog.cancel: Operation(
+    jobs.cancel: Operation(
         tag=BLOG,
         summary="Cancel a job; one that has ended stays as it is",
         answers={
             200: Answer(
                 description="The job, which may run until its worker has heard of it.",
                 model=wire.ImageJobStatusResponse,
+                sometimes=("Retry-After",),
+            )
+        },
+        refused=(404, 422),
+    ),
+    batches.batch_generate: _submit(
+        "Ask for the pictures of a whole page, all or none",
+        {
+            200: Answer(
+                description="With `Prefer: wait`, the batch that has ended meanwhile.",
+                model=blog_batches.BatchStatusResponse,
+                headers=("Location",),
+                sometimes=SUBMITTED,
+            ),
+            202: Answer(
+                description="All of its jobs are accepted.",
+                model=blog_batches.BatchImageGenerationResponse,
+                headers=("Location",),
+                sometimes=SUBMITTED,
+            ),
+        },
+        blog_batches.BatchBody,
+    ),
+    batches.poll_batch: Operation(
+        tag=BLOG,
+        summary="How far a batch is",
+        answers={
+            200: Answer(
+                description="The batch and its jobs; `Retry-After` until all have ended.",
+                model=blog_batches.BatchStatusResponse,
                 sometimes=("Retry-After",),
             )
         },

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from schemas.common import Prompt, Seed, Text, Time, Value, now
+from schemas.common import PROMPT_LIMIT, Prompt, Seed, Text, Time, Value, now
 from schemas.jobs import Job, Run, Stage, Status, Tier
 from schemas.wire.shared import error_message, picture_url
 
@@ -41,11 +41,13 @@ class GenerationBody(Value):
     blog_job_id: Label | None = None
 
     @model_validator(mode="after")
-    def _sizes_come_in_pairs(self) -> Self:
+    def _fields_agree(self) -> Self:
         if (self.width is None) != (self.height is None):
             raise ValueError("width and height go together")
         if not self.prompt.strip():
             raise ValueError("prompt must not be blank")
+        if len(self.styled_prompt) > PROMPT_LIMIT:
+            raise ValueError(f"prompt and style are over {PROMPT_LIMIT:,} characters together")
         return self
 
     @property

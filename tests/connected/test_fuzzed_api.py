@@ -71,6 +71,8 @@ async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping
         await store.put(path, content, "image/png", sha256(content).hexdigest())
     async with httpx2.AsyncClient(headers={"x-api-key": key.key}) as client:
         submitted = await client.post(api.url + SUBMIT, json={"prompt": "a red circle"})
+        batch = {"images": [{"prompt": "a"}], "workflow": "draft_then_final"}
+        batched = await client.post(f"{api.url}/api/v1/images/batch-generate", json=batch)
         spare = await client.post(f"{api.url}/api/v1/keys")
         signed = await client.post(f"{api.url}{LIVE}/urls", json={"prompt": "a red circle"})
         asked = {"prompt": "a red circle", "flowAlias": "@there"}
@@ -82,6 +84,7 @@ async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping
     url_id = signed.json()["data"]["id"]
     return {
         "job_id": job,
+        "batch_id": batched.json()["batch_id"],
         "path": path,
         "name": "generation.accepted.v1.json",
         "key_id": key_id,

@@ -105,16 +105,17 @@ class FakeJobs:
     ) -> Admitted:
         if idempotency and (admitted := await self.replay(idempotency)):
             return admitted
-        (wish,) = wishes
-        self.wishes.append(wish)
-        job = make_job(
-            project=project,
-            spec=settled(wish.spec, CATALOGUE, uuid4()),
-            idempotency=idempotency,
-            **wish.model_dump(exclude={"spec", "dialect", "lane", "meta", "after"}),
-        )
-        self.stored[job.id] = job
-        return Admitted(jobs=(job,))
+        self.wishes += wishes
+        jobs = tuple(self._admitted(project, wish) for wish in wishes)
+        jobs = (jobs[0].model_copy(update={"idempotency": idempotency}), *jobs[1:])
+        self.stored |= {job.id: job for job in jobs}
+        return Admitted(jobs=jobs)
+
+    def _admitted(self, project: str, wish: Wish) -> Job:
+        job = wish.job_id or uuid4()
+        facts = wish.model_dump(exclude={"spec", "job_id", "dialect", "lane", "meta"})
+        spec = settled(wish.spec, CATALOGUE, job)
+        return make_job(project=project, spec=spec, _id=job, run=job, **facts)
 
     async def replay(self, idempotency: Idempotency) -> Admitted | None:
         for job in self.stored.values():
@@ -122,7 +123,8 @@ class FakeJobs:
             if known and (known.scope, known.key) == (idempotency.scope, idempotency.key):
                 if known.request_sha256 != idempotency.request_sha256:
                     raise IdempotencyMismatch
-                return Admitted(jobs=(job,), replayed=True)
+                batch = await self.batch(job.project, job.batch_id) if job.batch_id else (job,)
+                return Admitted(jobs=batch, replayed=True)
         return None
 
     async def cancel(self, job: Job, reason: str) -> None:
@@ -136,6 +138,11 @@ class FakeJobs:
     async def these(self, project: str, jobs: Sequence[UUID]) -> tuple[Job, ...]:
         self.on_read()
         return tuple(self.stored[job] for job in jobs)
+
+    async def batch(self, project: str, batch: UUID, owner: str | None = None) -> tuple[Job, ...]:
+        self.on_read()
+        every = [job for job in self.stored.values() if job.project == project]
+        return tuple(job for job in every if job.batch_id == batch)
 
     async def jobs(self, project: str, chosen: JobFilter, limit: int, offset: int) -> JobPage:
         found = [
@@ -223,6 +230,9 @@ class FakeWaiters:
 class FakeEstimates:
     def seconds(self, spec: GenerationSpec, lane: Lane) -> float:
         return 12.5
+
+    def one_after_another(self, asked: Sequence[tuple[GenerationSpec, Lane]]) -> tuple[float, ...]:
+        return tuple(12.5 * (number + 1) for number in range(len(asked)))
 
 
 class Parts:

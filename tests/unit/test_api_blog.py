@@ -7,9 +7,18 @@ import pytest
 from starlette.testclient import TestClient
 
 from schemas.common import now
-from schemas.jobs import Status, Tier
+from schemas.jobs import Failure, Status, Tier
 from schemas.wire.blog import polled
-from tests.unit.api_fakes import KEY, OTHER_KEY, READ_KEY, Parts, ended, make_job, running
+from tests.unit.api_fakes import (
+    KEY,
+    OTHER_KEY,
+    READ_KEY,
+    Parts,
+    ended,
+    make_job,
+    running,
+    with_run,
+)
 
 SUBMIT = "/api/v1/images/generate-async"
 WAITING = "/api/v1/images/generate"
@@ -104,6 +113,44 @@ def test_a_running_job_tells_its_stage_and_percent(parts: Parts, client: TestCli
 
     assert body["status"] == "processing"
     assert (body["current_stage"], body["progress_percentage"]) == ("denoising", 40)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (Status.PENDING, "queued"),
+        (Status.RUNNING, "processing"),
+        (Status.SUCCEEDED, "completed"),
+        (Status.FAILED, "failed"),
+        (Status.CANCELLED, "failed"),
+    ],
+)
+def test_every_core_state_has_its_word_in_polls_and_lists(
+    parts: Parts, client: TestClient, status: Status, word: str
+) -> None:
+    job = make_job()
+    if status is Status.RUNNING:
+        job = running(job)
+    elif status.terminal:
+        job = ended(job, status)
+    parts.jobs.stored[job.id] = job
+
+    poll = client.get(f"{JOBS}/{job.id}").json()
+    listed = client.get(JOBS, params={"status": word}).json()
+
+    assert poll["status"] == word
+    assert [each["job_id"] for each in listed["jobs"]] == [str(job.id)]
+
+
+def test_a_poisoned_job_polls_as_failed_with_its_reason(parts: Parts, client: TestClient) -> None:
+    failure = Failure(code="poison", message="The worker died in each of 4 attempts")
+    job = ended(make_job(), Status.FAILED)
+    job = with_run(job, job.current.model_copy(update={"failure": failure}))
+    parts.jobs.stored[job.id] = job
+
+    poll = client.get(f"{JOBS}/{job.id}").json()
+
+    assert (poll["status"], poll["error_message"]) == ("failed", failure.message)
 
 
 def test_a_cancelled_job_polls_as_failed_with_a_message_that_says_cancelled(

@@ -1,4 +1,4 @@
-"""The blog dialect: a body becomes a wish, the wish a job, the job's document an answer."""
+"""Jobs: a body becomes a wish, the wish a job, the job's document an answer."""
 
 from uuid import UUID
 
@@ -6,7 +6,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import limits, problems
-from api.authentication import authenticate
+from api.blog.access import authorised
+from api.blog.wishes import wish_of
 from api.replies import ModelResponse
 from api.requests import (
     LONGEST_WAIT,
@@ -19,11 +20,9 @@ from api.requests import (
 )
 from api.state import AppRequest
 from api.waiting import until_ended
-from schemas.jobs import Dialect, GenerationSpec, Job, Tier
+from schemas.jobs import Job
 from schemas.wire import blog
 from services.accounts import Caller
-from services.admission import Wish
-from services.engine.catalogue import Catalogue, Size
 from services.errors import NotFound, Unavailable
 from services.read_model import JobFilter
 
@@ -51,20 +50,20 @@ async def generate(request: AppRequest) -> Response:
 
 
 async def poll(request: AppRequest) -> Response:
-    job = await _found(request, await _authorised(request, reading=True))
+    job = await _found(request, await authorised(request, reading=True))
     return _shown(request, job)
 
 
 async def cancel(request: AppRequest) -> Response:
     """Asks for the end of a job; its worker decides, so that the answer may still be running."""
-    job = await _found(request, await _authorised(request))
+    job = await _found(request, await authorised(request))
     if not job.status.terminal:
         await request.state["admission"].cancel(job, "cancelled by the caller")
     return _shown(request, job)
 
 
 async def ls(request: AppRequest) -> Response:
-    caller = await _authorised(request, reading=True)
+    caller = await authorised(request, reading=True)
     with from_caller():
         query = blog.JobQuery.model_validate(dict(request.query_params))
     chosen = JobFilter(
@@ -83,35 +82,9 @@ routes = [
 ]
 
 
-def wish_of(body: blog.GenerationBody, caller: Caller, catalogue: Catalogue) -> Wish:
-    """Raise `InvalidAspectRatio`; width and height win over a ratio."""
-    model = catalogue.default
-    size = model.size_for(body.aspect_ratio or "1:1")
-    if body.width is not None and body.height is not None:
-        size = Size(width=body.width, height=body.height)
-    spec = GenerationSpec(
-        prompt=body.styled_prompt,
-        negative_prompt=body.negative_prompt or "",
-        tier=body.quality,
-        width=size.width,
-        height=size.height,
-        seed=body.seed,
-        num_images=body.num_images,
-    )
-    return Wish(
-        spec=spec,
-        dialect=Dialect.BLOG,
-        owner=caller.owner,
-        provider=body.provider,
-        blog_id=body.blog_id,
-        blog_job_id=body.blog_job_id,
-        is_draft=body.quality is Tier.DRAFT,
-    )
-
-
 async def _submit(request: AppRequest) -> tuple[Job, Headers]:
     content = await read_body(request)
-    caller = await _authorised(request)
+    caller = await authorised(request)
     with from_caller():
         body = blog.GenerationBody.model_validate_json(content)
         wish = wish_of(body, caller, request.state["catalogue"])
@@ -125,12 +98,6 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
     (job,) = admitted.jobs
     headers = {"Location": f"{blog.POLL_PATH}{job.id}"}
     return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})
-
-
-async def _authorised(request: AppRequest, *, reading: bool = False) -> Caller:
-    caller = await authenticate(request)
-    caller.require(*(("read",) if reading else ()))
-    return caller
 
 
 async def _found(request: AppRequest, caller: Caller) -> Job:
