@@ -1,5 +1,6 @@
 """A page of a library of 10^6 images against one of 10^3: both asked over HTTP, in turns."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -80,7 +81,14 @@ async def _round(connection: Connection, many: str, few: str) -> Round:
 
 
 async def _check(connection: Connection, key: str, number: int) -> None:
-    answer = await connection.ask(get("/api/v1/images?limit=1", key))
+    """It is first counted here, which may take longer than a request's time."""
+    for _ in range(60):
+        answer = await connection.ask(get("/api/v1/images?limit=1", key))
+        if answer.status == 200:
+            break
+        await asyncio.sleep(1)
+    else:
+        raise CommandFailed(f"a list of {number} images is never answered")
     total = loads(answer.body)["pagination"]["total"]
     if total != number:
         raise CommandFailed(f"a list counts {total} images where there are {number}")

@@ -14,7 +14,7 @@ import structlog
 
 from schemas.common import Value, now
 from services.library.pages import EVER
-from services.mongo import OUTAGES, Collection, Document, Mongo, Session
+from services.mongo import Collection, Document, Mongo, Session
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class _Base(Value):
 class Totals:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
-        self._recounts: dict[str, asyncio.Task[None]] = {}
+        self._recounts: dict[str, asyncio.Task[_Base]] = {}
 
     async def count(self, session: Session, project: str, name: str, parts: Sequence[Part]) -> int:
         """As of the session's moment; `name` is the list's, parameters and all."""
@@ -57,10 +57,10 @@ class Totals:
         if base is None:
             if growing and await _small(growing[0], session):
                 return total + await _sum(growing, {}, session)
-            base = await self._counted(session, key, growing)
+            base = await asyncio.shield(self._recounted(key, growing))
         since = await _sum(growing, {"$gt": base.until}, session)
-        if since > SMALL and key not in self._recounts:
-            self._recounts[key] = asyncio.create_task(self._recount(key, growing))
+        if since > SMALL:
+            self._recounted(key, growing)
         return total + base.count + since
 
     async def _base(self, session: Session, project: str, key: str) -> _Base | None:
@@ -74,22 +74,29 @@ class Totals:
         disturbed = await self._mongo.disturbances.find_one(after, {"_id": 1}, session=session)
         return None if disturbed else base
 
-    async def _counted(self, session: Session, key: str, growing: Sequence[Part]) -> _Base:
+    def _recounted(self, key: str, growing: Sequence[Part]) -> asyncio.Task[_Base]:
+        """Counts on when its caller's time is over: the next one finds it done."""
+        if key not in self._recounts:
+            task = asyncio.create_task(self._counted(key, growing))
+            self._recounts[key] = task
+            task.add_done_callback(lambda done: self._over(key, done))
+        return self._recounts[key]
+
+    async def _counted(self, key: str, growing: Sequence[Part]) -> _Base:
+        """In a later moment than the caller's, and true in that one too: what lies behind is the
+        same in both, or there is a disturbance."""
         counted_at = now()
         until = counted_at - BEHIND
-        count = await _sum(growing, {"$lte": until}, session)
+        async with self._mongo.snapshot() as session:
+            count = await _sum(growing, {"$lte": until}, session)
         base = _Base(count=count, until=until, counted_at=counted_at)
         await self._mongo.totals.replace_one({"_id": key}, base.model_dump(), upsert=True)
         return base
 
-    async def _recount(self, key: str, growing: Sequence[Part]) -> None:
-        try:
-            async with self._mongo.snapshot() as session:
-                await self._counted(session, key, growing)
-        except OUTAGES as error:
+    def _over(self, key: str, done: asyncio.Task[_Base]) -> None:
+        del self._recounts[key]
+        if not done.cancelled() and (error := done.exception()) is not None:
             log.warning("recount_failed", name=key, error=type(error).__name__)
-        finally:
-            del self._recounts[key]
 
 
 async def disturb(mongo: Mongo, projects: Iterable[str], session: Session | None = None) -> None:

@@ -1,5 +1,6 @@
 """How many a list has: exact however it was counted, and counted from the start only once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from services.mongo import Mongo, Session
 from services.projection_documents import FoldedDocuments
 from services.records import Told
 from services.settings import Settings
+from tests.conditions import until
 from tests.connected import projection_parts as events
 from tests.connected.library_parts import library_database
 from tests.connected.test_library_lists import image, job, store_jobs
@@ -70,7 +72,9 @@ async def test_what_comes_and_goes_is_added_to_what_was_counted(mongo: Mongo, pr
     fresh = [{**image(project, 0), "created_at": now()} for _ in range(3)]
     await mongo.images.insert_many(fresh)
     marks = ImageMarks(mongo, Feed(mongo))
-    old = await mongo.images.find_one({"project": project, "created_at": {"$lt": now() - timedelta(hours=1)}})
+    old = await mongo.images.find_one(
+        {"project": project, "created_at": {"$lt": now() - timedelta(hours=1)}}
+    )
     assert old is not None
     await marks.delete(project, old["_id"])
     await marks.delete(project, fresh[0]["_id"])
@@ -134,3 +138,16 @@ def _second_run(again: Job) -> bytes:
     event = EVENTS.validate_json(events.accepted(again).encode())
     data = event.data.model_copy(update={"run_number": 2})
     return event.model_copy(update={"data": data}).encode()
+
+
+async def test_a_count_goes_on_when_nobody_waits_for_it_any_more(mongo: Mongo) -> None:
+    project = f"test-{uuid4()}"
+    await mongo.images.insert_many([image(project, place) for place in range(100)])
+    lists = Images(mongo)
+    asking = asyncio.create_task(lists.page(project, ImageFilter(), 1, 0))
+    await until(lambda: lists._totals._recounts)
+    asking.cancel()
+
+    await until(lambda: not lists._totals._recounts)
+
+    assert await mongo.totals.count_documents({"_id": {"$regex": f"^{project} images"}}) == 1
