@@ -35,6 +35,7 @@ from services.redelivery import kept_up
 from services.refresh import Refreshes
 from services.settings import Settings
 from services.signing import Signer
+from services.tokens import Tokens
 from services.verification import Verifications
 from services.waiters import Waiters
 
@@ -87,6 +88,7 @@ def live(settings: Settings) -> Lifespan:
             yield State(
                 settings=settings,
                 keys=Keys(mongo, signer, feed),
+                tokens=Tokens(settings, signer),
                 rate_limits=RateLimits(mongo),
                 admission=admission,
                 answers=Answers(mongo),

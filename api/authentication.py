@@ -1,13 +1,52 @@
-"""Headers -> the `Caller` that they stand for, checked against MongoDB at every request."""
+"""Headers -> the `Caller` that they stand for, checked at every request."""
 
+from api.requests import from_caller
 from api.state import AppRequest
 from services.accounts import Caller
+from services.errors import InvalidToken
+from services.tokens import OnBehalfOf, is_jwt
 
 
 async def authenticate(request: AppRequest) -> Caller:
     """`X-API-Key: <key>` or `Authorization: Bearer <key>`; raise `Unauthorized`."""
     key = request.headers.get("x-api-key")
-    if key is None:
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        key = credentials.strip() if scheme.lower() == "bearer" else None
-    return await request.state["keys"].authenticate(key)
+    return await request.state["keys"].authenticate(_bearer(request) if key is None else key)
+
+
+async def authenticate_user(request: AppRequest) -> Caller:
+    """`Authorization: Bearer <JWT>`; raise `InvalidToken`."""
+    return await request.state["tokens"].user(_bearer(request) or "")
+
+
+async def authenticate_user_or_service(request: AppRequest) -> Caller:
+    """As `authenticate_user`, or `Bearer <IMAGE_GEN_TOKEN>` with `X-On-Behalf-Of`."""
+    tokens, text = request.state["tokens"], _bearer(request)
+    if text is None or not tokens.is_service(text):
+        return await authenticate_user(request)
+    asked = {"owner": "x-on-behalf-of", "project": "x-on-behalf-of-project"}
+    with from_caller():
+        return tokens.serves(
+            OnBehalfOf.model_validate({name: _utf8(request, asked[name]) for name in asked})
+        )
+
+
+async def authenticate_key_or_user(request: AppRequest) -> Caller:
+    """`X-API-Key: <key>`, or `Authorization: Bearer` with either; raise `Unauthorized`."""
+    text = _bearer(request)
+    if "x-api-key" in request.headers or text is None or not is_jwt(text):
+        return await authenticate(request)
+    return await authenticate_user(request)
+
+
+def _bearer(request: AppRequest) -> str | None:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else None
+
+
+def _utf8(request: AppRequest, name: str) -> str | None:
+    """HTTP's headers are bytes, which Starlette takes for Latin-1."""
+    value = request.headers.get(name)
+    try:
+        return None if value is None else value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise InvalidToken from None

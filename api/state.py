@@ -19,6 +19,7 @@ from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
 from services.refresh import Refreshes
 from services.settings import Settings
+from services.tokens import Tokens
 from services.verification import Verifications
 from services.waiters import Waiters
 
@@ -26,6 +27,7 @@ from services.waiters import Waiters
 class State(TypedDict):
     settings: Settings
     keys: Keys
+    tokens: Tokens
     rate_limits: RateLimits
     admission: Admission
     answers: Answers

@@ -26,6 +26,7 @@ COMMANDS = (
     "generate",
     "jobs",
     "keys",
+    "tokens",
     "projects",
     "topics",
     "events",

@@ -93,6 +93,10 @@ class Unauthorized(DarkroomError):
     status_code = 401
 
 
+class InvalidToken(Unauthorized):
+    """The token is missing, expired or not valid."""
+
+
 class Forbidden(DarkroomError):
     """The API key may not do this."""
 

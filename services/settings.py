@@ -3,9 +3,9 @@
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).parents[1]  #: of the project
@@ -16,6 +16,11 @@ def _seconds(given: object) -> object:
     with suppress(ValueError):
         return float(given) if isinstance(given, str) else given
     return given
+
+
+def _given(value: object) -> object:
+    """Compose files pass on a variable that nobody has set as an empty one."""
+    return None if value == "" else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
@@ -59,6 +64,26 @@ class ApiSettings(BaseModel):
     unavailable_after: Duration = timedelta(seconds=4)  #: then 503
 
 
+class JwtSettings(BaseModel):
+    """Which tokens name a user; nothing set: those that `darkroom tokens create` makes."""
+
+    algorithms: Annotated[list[Literal["HS256", "RS256", "ES256"]], Field(min_length=1)] = ["HS256"]
+    secret: Annotated[SecretStr, Field(min_length=32)] | None = None  #: of HS256; default: derived
+    jwks: str | None = None  #: of RS256 and ES256: a file or a URL
+    issuer: str | None = None  #: what `iss` must be
+    audience: str | None = None  #: what `aud` must be, or hold
+    leeway: Annotated[Duration, Field(ge=timedelta(), le=timedelta(minutes=1))] = timedelta(
+        seconds=10
+    )
+    refresh: Duration = timedelta(seconds=30)  #: at least, between two looks at the JWKS
+
+    @model_validator(mode="after")
+    def _public_keys_are_for_their_algorithms(self) -> Self:
+        if (set(self.algorithms) != {"HS256"}) != (self.jwks is not None):
+            raise ValueError("jwks goes with RS256 or ES256 in algorithms")
+        return self
+
+
 class GeneratorSettings(BaseModel):
     lease: Duration = timedelta(seconds=30)
     renew: Duration = timedelta(seconds=5)
@@ -100,7 +125,11 @@ class Settings(BaseSettings):
     """Every `DARKROOM_*` variable; `__` separates sections: `DARKROOM_KAFKA__BOOTSTRAP_SERVERS`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DARKROOM_", env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix="DARKROOM_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     home: Path = Path(".darkroom")  #: data of the embedded stack, state file, logs
@@ -108,12 +137,21 @@ class Settings(BaseSettings):
     public_url: str | None = None  #: origin of absolute URLs; default: the request's own
     project: str = "default"  #: the project of keys and tokens that name none
     master_secret: SecretStr = SecretStr("")  #: signing secrets are derived from it
+    #: of another instance, which makes recipes' pictures for this one
+    image_gen_url: Annotated[
+        str | None, BeforeValidator(_given), Field(validation_alias="IMAGE_GEN_URL")
+    ] = None
+    #: with which that one is asked, and which this one takes; default: derived
+    image_gen_token: Annotated[
+        SecretStr | None, BeforeValidator(_given), Field(validation_alias="IMAGE_GEN_TOKEN")
+    ] = None
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     kafka: KafkaSettings = KafkaSettings()
     mongo: MongoSettings = MongoSettings()
     s3: S3Settings = S3Settings()
     api: ApiSettings = ApiSettings()
+    jwt: JwtSettings = JwtSettings()
     generator: GeneratorSettings = GeneratorSettings()
     engine: EngineSettings = EngineSettings()
     enhance: EnhanceSettings = EnhanceSettings()

@@ -12,7 +12,7 @@ pytest_plugins = ("tests.connected.stack",)
 #: Where the embedded parts' files come from says nothing about how they are used.
 DOWNLOADS = {"DARKROOM_CACHE", "DARKROOM_MAVEN_REPOSITORY", "DARKROOM_MONGOD"}
 
-for name in [name for name in os.environ if name.startswith("DARKROOM_")]:
+for name in [name for name in os.environ if name.startswith(("DARKROOM_", "IMAGE_GEN_"))]:
     if name not in DOWNLOADS:
         del os.environ[name]
 

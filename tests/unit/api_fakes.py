@@ -39,6 +39,8 @@ from services.rate_limits import Budget, Rate, Window
 from services.read_model import JobFilter, JobPage
 from services.settings import ApiSettings, Settings
 from services.settled import settled
+from services.signing import Signer
+from services.tokens import Tokens
 from tests.unit.live_fakes import FakeLiveCache, FakeLiveUrls
 
 KEY = "dk_" + "a" * 12 + "_" + "b" * 43
@@ -48,6 +50,7 @@ LIVE_KEY = "dk_" + "3" * 12 + "_" + "4" * 43
 LIMITED_KEY = "dk_" + "1" * 12 + "_" + "2" * 43
 PICTURE = "generated/7c0e0000-0000-4000-8000-000000000001.png"
 MOMENT = datetime(2026, 11, 21, 5, 20, tzinfo=UTC)
+SIGNER = Signer("a master secret of tests")
 CATALOGUE = Catalogue.load(Path("models/models.yaml"))
 
 
@@ -133,7 +136,8 @@ class FakeJobs:
     async def job(self, project: str, job: UUID, owner: str | None = None) -> Job | None:
         self.on_read()
         found = self.stored.get(job)
-        return found if found and found.project == project else None
+        seen = found and found.project == project and owner in (None, found.owner)
+        return found if seen else None
 
     async def these(self, project: str, jobs: Sequence[UUID]) -> tuple[Job, ...]:
         self.on_read()
@@ -240,6 +244,7 @@ class Parts:
 
     def __init__(self, **api: object) -> None:
         self.keys = FakeKeys()
+        self.tokens = Tokens(Settings(), SIGNER)
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
         self.answers = FakeAnswers()
@@ -261,6 +266,7 @@ class Parts:
                 {
                     "settings": self.settings,
                     "keys": self.keys,
+                    "tokens": self.tokens,
                     "rate_limits": self.rate_limits,
                     "admission": self.jobs,
                     "answers": self.answers,
