@@ -15,6 +15,7 @@ from benchmarks.figures import Pair, Row, Side, rate_row
 from benchmarks.history import EVENTS, PARTITION, new_jobs, records
 from benchmarks.sandbox import Sandbox
 from schemas.jobs import Job, JobState
+from services import heap
 from services.inserts import job_document
 from services.mongo import Document, Mongo, open_mongo
 from services.projection import fold, images_of
@@ -34,6 +35,7 @@ class Operations(NamedTuple):
 
 async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -> Row:
     """New jobs each round; as many pairs as fit in `seconds`, at least `PAIRS`."""
+    heap.settle()  # as the projector does
     began = perf_counter()
     pairs: list[Pair] = []
     async with open_mongo(box.settings.mongo) as mongo:
