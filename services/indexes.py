@@ -193,6 +193,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "feeds": (),
     "library_outbox": LIBRARY_OUTBOX,
     "removals": REMOVALS,
+    "purged_jobs": (),  # ids alone, for good: a command that comes again finds its job gone
     "uploads": UPLOADS,
     "disturbances": DISTURBANCES,
     "totals": (),

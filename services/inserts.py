@@ -48,30 +48,20 @@ class Inserts:
     async def insert_missing(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
         """Jobs as they are stored, and those of them that were not there before.
 
-        A redelivered command finds its own; its names are not resolved a second time.
+        A redelivered command finds its own; its names are not resolved a second time. Those that
+        were purged stay away: a job or its tombstone is in whatever moment the transaction sees.
         """
-        if any(map(claims, jobs)):
-            return await self._missing_with_claims(jobs)
-        new = []
-        for job in jobs:
-            document = job_document(job)
-            inserted = await self._mongo.jobs.update_one(
-                {"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True
-            )
-            if inserted.upserted_id is not None:
-                new.append(job)
-        return jobs, new
 
-    async def _missing_with_claims(
-        self, jobs: Sequence[Job]
-    ) -> tuple[Sequence[Job], Sequence[Job]]:
         async def work(session: Session) -> tuple[Sequence[Job], Sequence[Job]]:
-            known = {"_id": {"$in": [job.id for job in jobs]}}
-            found = await self._mongo.jobs.find(known, session=session).sort("_id", 1).to_list(None)
-            if stored := {each["_id"]: Job.model_validate(each) for each in found}:
-                return [stored[job.id] for job in jobs], ()
-            inserted = await self._claiming(session, jobs, (), "/data/jobs/{}")
-            return inserted, inserted
+            these = {"_id": {"$in": [job.id for job in jobs]}}
+            found = await self._mongo.jobs.find(these, session=session).sort("_id", 1).to_list(None)
+            stored = {each["_id"]: Job.model_validate(each) for each in found}
+            gone = self._mongo.purged_jobs.find(these, {"_id": 1}, session=session)
+            known = {*stored, *(each["_id"] for each in await gone.to_list(None))}
+            new = [job for job in jobs if job.id not in known]
+            inserted = await self._claiming(session, new, (), "/data/jobs/{}") if new else ()
+            stored |= {job.id: job for job in inserted}
+            return [stored[job.id] for job in jobs if job.id in stored], inserted
 
         return await self._feed.transaction(jobs[0].project, work)
 

@@ -32,8 +32,11 @@ OUTAGES = (ConnectionFailure, WTimeoutError)
 class Mongo:
     """The database of one deployment; every write is journaled by a majority."""
 
-    def __init__(self, client: AsyncIOMotorClient[Document], database: str) -> None:
+    def __init__(
+        self, client: AsyncIOMotorClient[Document], database: str, prefix: str = ""
+    ) -> None:
         self.client = client
+        self._prefix = prefix
         self.database: AsyncIOMotorDatabase[Document] = client.get_database(
             database,
             codec_options=CodecOptions(tz_aware=True, uuid_representation=4),
@@ -41,27 +44,34 @@ class Mongo:
             read_concern=ReadConcern("majority"),
             write_concern=WriteConcern("majority", j=True),
         )
-        self.jobs: Collection = self.database["jobs"]
-        self.images: Collection = self.database["images"]
-        self.flows: Collection = self.database["flows"]
-        self.presets: Collection = self.database["presets"]
-        self.aliases: Collection = self.database["aliases"]
-        self.feeds: Collection = self.database["feeds"]
-        self.library_outbox: Collection = self.database["library_outbox"]
-        self.uploads: Collection = self.database["uploads"]
-        self.totals: Collection = self.database["totals"]
-        self.disturbances: Collection = self.database["disturbances"]
-        self.removals: Collection = self.database["removals"]
-        self.live: Collection = self.database["live"]
-        self.live_urls: Collection = self.database["live_urls"]
-        self.queue: Collection = self.database["queue"]
-        self.tenants: Collection = self.database["tenants"]
-        self.keys: Collection = self.database["keys"]
-        self.answers: Collection = self.database["answers"]
-        self.rate_limits: Collection = self.database["rate_limits"]
-        self.durations: Collection = self.database["durations"]
-        self.offsets: Collection = self.database["offsets"]
-        self.quarantine: Collection = self.database["quarantine"]
+        self.jobs: Collection = self._named("jobs")
+        self.images: Collection = self._named("images")
+        self.flows: Collection = self._named("flows")
+        self.presets: Collection = self._named("presets")
+        self.recipes: Collection = self.database["recipes"]
+        self.aliases: Collection = self._named("aliases")
+        self.feeds: Collection = self._named("feeds")
+        self.library_outbox: Collection = self._named("library_outbox")
+        self.uploads: Collection = self._named("uploads")
+        self.totals: Collection = self._named("totals")
+        self.disturbances: Collection = self._named("disturbances")
+        self.removals: Collection = self._named("removals")
+        self.purged_jobs: Collection = self._named("purged_jobs")
+        self.live: Collection = self._named("live")
+        self.live_urls: Collection = self._named("live_urls")
+        self.queue: Collection = self._named("queue")
+        self.tenants: Collection = self._named("tenants")
+        self.keys: Collection = self._named("keys")
+        self.answers: Collection = self._named("answers")
+        self.rate_limits: Collection = self._named("rate_limits")
+        self.durations: Collection = self._named("durations")
+        self.offsets: Collection = self._named("offsets")
+        self.quarantine: Collection = self._named("quarantine")
+        self.replaced: Collection = self._named("replaced")
+
+    def beside(self, prefix: str) -> "Mongo":
+        """The same database through collections whose names begin with `prefix`."""
+        return Mongo(self.client, self.database.name, prefix)
 
     async def ping(self) -> None:
         await self.client.admin.command("ping")
@@ -76,6 +86,9 @@ class Mongo:
         """All that is read with this session is of one moment, in which a majority had it."""
         async with await self.client.start_session(snapshot=True) as session:
             yield session
+
+    def _named(self, name: str) -> Collection:
+        return self.database[self._prefix + name]
 
 
 @asynccontextmanager

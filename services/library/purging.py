@@ -78,6 +78,8 @@ class Purging:
             facts = {each.image_id: each for each in _facts(found, pictures)}
             made += await self._bury(session, project, list(facts.values()), moment)
             await self._mongo.jobs.delete_one({"_id": job}, session=session)
+            tombstone = {"_id": job, "project": project, "purged_at": moment}
+            await self._mongo.purged_jobs.insert_one(tombstone, session=session)
             removal = _purge(found, facts.values(), moment)
             await self._removals.add(session, removal)
             await disturb(self._mongo, [project], session)

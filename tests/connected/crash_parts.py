@@ -37,6 +37,7 @@ COLLECTIONS: Final = (
     "jobs",
     "library_outbox",
     "offsets",
+    "purged_jobs",
     "quarantine",
     "queue",
     "removals",

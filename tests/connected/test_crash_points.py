@@ -81,7 +81,7 @@ ROWS: Final = {
     ),
     "the outbox's mark": Row(LEFT, "jobs.update_many", mechanisms.marking_last),
     # intake
-    "a stranger's document": Row(STRANGE, "jobs.update_one", mechanisms.one_job_a_command),
+    "a stranger's document": Row(STRANGE, "commit", mechanisms.one_job_a_command),
     "a stranger's claims": Row(STRANGERS_CLAIMS, "commit", mechanisms.one_job_a_command),
     "a rejection": Row(STRANGE, "publish rejected", mechanisms.one_id_a_rejection),
     "a dead letter": Row(STRANGE, "publish dead-letter", mechanisms.one_id_a_letter),

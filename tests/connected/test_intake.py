@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -25,7 +25,7 @@ from services.engine.catalogue import Catalogue
 from services.fairness import Fairness
 from services.intake import Intake
 from services.issuance import CreatedKey
-from services.mongo import Mongo
+from services.mongo import Mongo, Session
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.settings import ROOT, Settings
@@ -572,6 +572,9 @@ class FlakyMongo:
 
     def __getattr__(self, name: str) -> Any:
         return FlakyCollection(getattr(self._mongo, name), name, self.failures)
+
+    async def transaction(self, work: Callable[[Session], Coroutine[Any, Any, Any]]) -> Any:
+        return await self._mongo.transaction(work)
 
 
 class FlakyCollection:

@@ -17,8 +17,11 @@ from services.commands import CommandReader
 from services.fairness import Fairness
 from services.intake import Intake
 from services.issuance import CreatedKey
+from services.library.feed import Feed
 from services.library.leads import Leads
+from services.library.whole import Library
 from services.mongo import Mongo
+from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Queue
 from services.reruns import Changes
@@ -164,6 +167,29 @@ async def test_a_redelivered_command_is_accepted_even_when_its_flow_has_gone(doo
     await door.take_in(value)
 
     assert door.publisher.kinds(job_id) == ["accepted"] * 2
+
+
+@pytest.mark.parametrize("name", [{}, {"alias": "@purged"}])
+async def test_a_redelivered_command_does_not_bring_back_what_was_purged(
+    door: Door, name: dict[str, str]
+) -> None:
+    project = door.key.project
+    value = strangers_command(project, {**PICTURE, **name}, PICTURE)
+    purged = await door.take_in(value)
+    kept = second_door_job(project, "/shop", json.loads(value)["id"], 1)
+    library = Library(
+        door.mongo, Feed(door.mongo), cast(S3ObjectStore, None), door.admission.cancel
+    )
+    await library.purging.generation(project, purged)
+    await door.mongo.queue.delete_many({"_id": {"$in": [purged, kept]}})  # they age
+
+    await door.take_in(value)
+
+    jobs = [job["_id"] async for job in door.mongo.jobs.find({"project": project})]
+    rows = [row["_id"] async for row in door.mongo.queue.find({"project": project})]
+    assert jobs == rows == [kept]
+    assert door.publisher.kinds(purged) == ["accepted"]
+    assert await door.mongo.aliases.count_documents({"project": project}) == 0
 
 
 @pytest.mark.parametrize(
