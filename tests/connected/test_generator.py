@@ -225,7 +225,7 @@ async def test_a_generator_that_meets_what_nobody_foresaw_ends_and_says_so(studi
     await Queue(studio.mongo, studio.settings.generator).enqueue([row])
 
     async with process_of(GENERATOR, studio.settings) as process:
-        assert await ended(process, seconds=40) not in (0, None)
+        assert await ended(process, seconds=200) not in (0, None)
 
     kept = await studio.row(row.id)
     assert (kept.state, kept.attempt) == (RowState.LEASED, 1)
