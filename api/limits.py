@@ -38,6 +38,8 @@ async def submit(
         raise
     if admitted.replayed:
         await _give_back(request, budget)
+    else:
+        request.state["estimates"].admitted(admitted.jobs)
     return admitted
 
 

@@ -1,17 +1,18 @@
 """How long a picture takes and a run waits: medians of what was measured, and the queue ahead.
 
-The generator notes durations, the API reads them together with the queue once a second; an
-estimate itself asks nobody.
+The generator notes durations, the API reads them together with the queue once a second and adds
+what it has admitted since; an estimate itself asks nobody.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from schemas.common import Value, now
-from schemas.jobs import GenerationSpec, Lane, Tier
+from schemas.jobs import GenerationSpec, Job, Lane, Tier
 from services.engine.catalogue import Catalogue
 from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
@@ -20,6 +21,7 @@ KEPT: Final = 50  #: durations of each kind of picture
 WORKERS: Final = "workers"  #: the document that tells who generates
 SILENT_AFTER: Final = timedelta(seconds=15)  #: a worker not heard of since is gone
 REFRESHED_EVERY: Final = timedelta(seconds=1)
+FORGOTTEN_AFTER: Final = timedelta(minutes=1)  #: what is still on its way into the queue
 
 
 class Kind(Value):
@@ -40,6 +42,12 @@ class Kind(Value):
 
     def distance(self, other: "Kind") -> tuple[bool, int]:
         return (other.tier != self.tier, abs(other.pixels - self.pixels))
+
+
+class Coming(NamedTuple):
+    lane: int
+    seconds: float  #: of one worker
+    since: datetime
 
 
 class Durations:
@@ -79,6 +87,7 @@ class Estimates:
         self._catalogue = catalogue
         self._medians: dict[Kind, float] = {}
         self._ahead: dict[int, float] = {}  # lane -> seconds of one worker
+        self._coming: dict[UUID, Coming] = {}  # run -> what is on its way into the queue
         self._workers = 1
 
     async def refresh(self) -> None:
@@ -87,7 +96,16 @@ class Estimates:
             medians[Kind.model_validate(document["kind"])] = median(document["seconds"])
         self._medians = medians
         self._workers = max(await self._alive(), 1)
+        arrived = await self._arrived()
         self._ahead = await self._waiting()
+        for run in arrived:
+            del self._coming[run]
+
+    def admitted(self, jobs: Sequence[Job]) -> None:
+        """They are ahead of the next, though their rows are not in the queue yet."""
+        for job in jobs:
+            lane, seconds = tuple(Lane).index(job.lane), self.own_seconds(job.spec) or 0.0
+            self._coming[job.run] = Coming(lane, seconds, job.requested_at)
 
     def picture_seconds(self, kind: Kind) -> float | None:
         """Of one picture; of another size or tier, in proportion to pixels and steps."""
@@ -129,7 +147,8 @@ class Estimates:
         """Until what is in the queue is done."""
         urgent = tuple(Lane).index(lane)
         ahead = sum(seconds for other, seconds in self._ahead.items() if other <= urgent)
-        return ahead / self._workers
+        coming = sum(each.seconds for each in self._coming.values() if each.lane <= urgent)
+        return (ahead + coming) / self._workers
 
     @property
     def workers(self) -> int:
@@ -139,6 +158,14 @@ class Estimates:
         document = await self._mongo.durations.find_one({"_id": WORKERS})
         since = now() - SILENT_AFTER
         return sum(seen > since for seen in (document or {}).get("seen", {}).values())
+
+    async def _arrived(self) -> list[UUID]:
+        """Those that the queue has, and those whose command Kafka has not taken for long."""
+        since = now() - FORGOTTEN_AFTER
+        late = [run for run, each in self._coming.items() if each.since < since]
+        waiting = [run for run in self._coming if run not in late]
+        found = self._mongo.queue.find({"_id": {"$in": waiting}}, {"_id": 1})
+        return [*late, *[row["_id"] async for row in found]]
 
     async def _waiting(self) -> dict[int, float]:
         pipeline: list[Document] = [

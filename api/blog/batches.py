@@ -9,13 +9,13 @@ from starlette.routing import Route
 from api import limits, problems
 from api.blog.access import authorised
 from api.blog.wishes import wishes_of
+from api.promises import promised
 from api.replies import ModelResponse
-from api.requests import from_caller, idempotency, origin, preferred_wait, read_body, traceparent
+from api.requests import from_caller, idempotency, origin, preferred_wait, read_body
 from api.state import AppRequest
 from api.waiting import until_ended
 from schemas.jobs import Job
 from schemas.wire import blog_batches as wire
-from services.admission import Wish
 from services.errors import NotFound
 
 
@@ -27,7 +27,7 @@ async def batch_generate(request: AppRequest) -> Response:
         body = wire.BatchBody.model_validate_json(content)
         wishes = wishes_of(body, caller, request.state["catalogue"])
     remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, _told(request, wishes), remembered)
+    admitted = await limits.submit(request, caller, promised(request, wishes), remembered)
     reply = wire.batched(admitted.jobs)
     headers = {"Location": f"{wire.BATCH_PATH}{reply.batch_id}"}
     if admitted.replayed:
@@ -53,19 +53,6 @@ routes = [
     Route("/api/v1/images/batch-generate", batch_generate, methods=["POST"]),
     Route(f"{wire.BATCH_PATH}{{batch_id:uuid}}", poll_batch),
 ]
-
-
-def _told(request: AppRequest, wishes: Sequence[Wish]) -> list[Wish]:
-    """With what the request and the queue say of them."""
-    asked = [(wish.spec, wish.lane) for wish in wishes]
-    expected = request.state["estimates"].one_after_another(asked)
-    told = [
-        {"traceparent": traceparent(request), "estimated_seconds": seconds} for seconds in expected
-    ]
-    return [
-        wish.model_copy(update={name: value for name, value in each.items() if value})
-        for wish, each in zip(wishes, told, strict=True)
-    ]
 
 
 def _ended(jobs: Sequence[Job]) -> bool:

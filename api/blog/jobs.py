@@ -8,6 +8,7 @@ from starlette.routing import Route
 from api import limits, problems
 from api.blog.access import authorised
 from api.blog.wishes import wish_of
+from api.promises import promised
 from api.replies import ModelResponse
 from api.requests import (
     LONGEST_WAIT,
@@ -16,7 +17,6 @@ from api.requests import (
     origin,
     preferred_wait,
     read_body,
-    traceparent,
 )
 from api.state import AppRequest
 from api.waiting import until_ended
@@ -88,13 +88,8 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
     with from_caller():
         body = blog.GenerationBody.model_validate_json(content)
         wish = wish_of(body, caller, request.state["catalogue"])
-    told = {
-        "traceparent": traceparent(request),
-        "estimated_seconds": request.state["estimates"].seconds(wish.spec, wish.lane),
-    }
-    wish = wish.model_copy(update={name: value for name, value in told.items() if value})
     remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, (wish,), remembered)
+    admitted = await limits.submit(request, caller, promised(request, (wish,)), remembered)
     (job,) = admitted.jobs
     headers = {"Location": f"{blog.POLL_PATH}{job.id}"}
     return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})

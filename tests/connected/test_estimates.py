@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from schemas.common import now
-from schemas.jobs import GenerationSpec, Lane, Tier
+from schemas.jobs import Dialect, GenerationSpec, Job, Lane, Tier
+from schemas.queue import RowState
 from services.engine.catalogue import Catalogue
 from services.estimates import WORKERS, Durations, Estimates
 from services.mongo import Mongo
@@ -84,3 +86,44 @@ async def test_a_worker_that_is_gone_shares_no_work(mongo: Mongo) -> None:
     await estimates.refresh()
 
     assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0
+
+
+async def test_those_of_a_batch_are_ahead_of_each_other_and_share_the_workers(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0, workers=2)
+
+    expected = estimates.one_after_another([(SPEC, Lane.BATCH)] * 4)
+
+    assert expected == (2.0, 2.0, 3.0, 4.0), "never less than its own"
+
+
+async def test_what_waits_for_another_is_ahead_too(mongo: Mongo) -> None:
+    waiting = make_row(spec=SPEC, lane=2, after=(uuid4(),), state=RowState.WAITING)
+    await Queue(mongo, GeneratorSettings()).enqueue([waiting])
+    estimates = await measured(mongo, 2.0)
+
+    assert estimates.seconds(SPEC, Lane.BATCH) == 4.0
+
+
+async def test_what_was_just_admitted_is_ahead_until_the_queue_has_it(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+    row = make_row(spec=SPEC)
+    job = Job(id=row.job, run=row.id, project=row.project, dialect=Dialect.BLOG, spec=SPEC)
+    estimates.admitted([job])
+
+    before = estimates.seconds(SPEC, Lane.INTERACTIVE)
+    await Queue(mongo, GeneratorSettings()).enqueue([row])
+    await estimates.refresh()
+
+    assert before == 4.0
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0, "and not twice"
+
+
+async def test_what_never_gets_into_the_queue_is_forgotten(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+    asked = now() - timedelta(minutes=2)
+    job = Job(id=uuid4(), run=uuid4(), project="p", dialect=Dialect.BLOG, spec=SPEC)
+    estimates.admitted([job.model_copy(update={"created_at": asked})])
+
+    await estimates.refresh()
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 2.0

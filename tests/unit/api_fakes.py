@@ -29,6 +29,7 @@ from schemas.jobs import (
     Status,
     Tier,
 )
+from schemas.recipes import Recipe
 from services.accounts import Caller
 from services.admission import Admitted, Wish
 from services.answers import Answer
@@ -111,12 +112,14 @@ class FakeJobs:
         self.wishes += wishes
         jobs = tuple(self._admitted(project, wish) for wish in wishes)
         jobs = (jobs[0].model_copy(update={"idempotency": idempotency}), *jobs[1:])
+        if len(jobs) > 1 and jobs[0].batch_id is None:
+            jobs = tuple(job.model_copy(update={"batch_id": jobs[0].id}) for job in jobs)
         self.stored |= {job.id: job for job in jobs}
         return Admitted(jobs=jobs)
 
     def _admitted(self, project: str, wish: Wish) -> Job:
         job = wish.job_id or uuid4()
-        facts = wish.model_dump(exclude={"spec", "job_id", "dialect", "lane", "meta"})
+        facts = wish.model_dump(exclude={"spec", "job_id", "lane"})
         spec = settled(wish.spec, CATALOGUE, job)
         return make_job(project=project, spec=spec, _id=job, run=job, **facts)
 
@@ -165,6 +168,17 @@ class FakeJobs:
         self.stored = {key: ended(job, status) for key, job in self.stored.items()}
 
 
+class FakeRecipes:
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Recipe] = {}
+
+    async def get(self, project: str, recipe_id: str) -> Recipe | None:
+        return self.known.get((project, recipe_id))
+
+    async def save(self, project: str, recipe: Recipe) -> None:
+        self.known[project, recipe.recipe_id] = recipe
+
+
 class FakeAnswers:
     def __init__(self) -> None:
         self.given: dict[tuple[str, str], tuple[str, Answer]] = {}
@@ -204,6 +218,9 @@ class FakeObjectStore:
             size=size, content_length=size, content_type="image/png", sha256="5e" * 32
         )
 
+    async def put(self, key: str, content: bytes, content_type: str, sha256: str) -> None:
+        self.objects[key] = content
+
     @asynccontextmanager
     async def stream(self, key: str, byte_range: str | None = None) -> AsyncIterator[ObjectStream]:
         facts = await self.head(key)
@@ -238,6 +255,9 @@ class FakeEstimates:
     def one_after_another(self, asked: Sequence[tuple[GenerationSpec, Lane]]) -> tuple[float, ...]:
         return tuple(12.5 * (number + 1) for number in range(len(asked)))
 
+    def admitted(self, jobs: Sequence[Job]) -> None:
+        return None
+
 
 class Parts:
     """Everything a test may look into or break."""
@@ -247,6 +267,7 @@ class Parts:
         self.tokens = Tokens(Settings(), SIGNER)
         self.rate_limits = FakeRateLimits()
         self.jobs = FakeJobs()
+        self.recipes = FakeRecipes()
         self.answers = FakeAnswers()
         self.live = FakeLiveCache(lambda: self.jobs.stored, CATALOGUE)
         self.live_urls = FakeLiveUrls()
@@ -270,6 +291,8 @@ class Parts:
                     "rate_limits": self.rate_limits,
                     "admission": self.jobs,
                     "answers": self.answers,
+                    "recipes": self.recipes,
+                    "upstream": None,
                     "read_model": self.jobs,
                     "live": self.live,
                     "live_urls": self.live_urls,

@@ -1,0 +1,21 @@
+"""Wishes -> the same with the caller's trace, and with when their pictures are expected."""
+
+from collections.abc import Sequence
+
+from api.requests import traceparent
+from api.state import AppRequest
+from services.admission import Wish
+
+
+def promised(request: AppRequest, wishes: Sequence[Wish]) -> list[Wish]:
+    """Those of one request are made one after another."""
+    expected = request.state["estimates"].one_after_another(
+        [(wish.spec, wish.lane) for wish in wishes]
+    )
+    told = [
+        {"traceparent": traceparent(request), "estimated_seconds": seconds} for seconds in expected
+    ]
+    return [
+        wish.model_copy(update={name: value for name, value in each.items() if value})
+        for wish, each in zip(wishes, told, strict=True)
+    ]
