@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import blog, files, health, metrics, problems, studio
+from api import blog, files, health, metrics, presets, problems, studio
 from api.documents import pages
 from api.edge import Edge
+from api.query_keys import QueryKeys
 from api.readiness import Readiness
 from api.state import State
 from services import telemetry
@@ -45,6 +46,7 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[State]]
 ROUTES = (
     *blog.routes,
     *studio.routes,
+    *presets.routes,
     *files.routes,
     *health.routes,
     *metrics.routes,
@@ -119,6 +121,7 @@ def create_app(lifespan: Lifespan | None = None, settings: Settings | None = Non
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(QueryKeys),
             Middleware(metrics.Measured),
             *([_cors(origins)] if (origins := settings.api.cors_origins) else ()),
             Middleware(Edge, answer_within=settings.api.unavailable_after),

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from schemas.common import Value
 from schemas.wire import blog, studio
 from schemas.wire.problems import Problem, Reason
+from schemas.wire.shared import PlainRefusal
 from services.broker import BROKER_OUTAGES
 from services.errors import (
     DarkroomError,
@@ -110,12 +111,17 @@ def detail(refusal: Refusal) -> blog.Refusal:
     return blog.Refusal(detail="; ".join(lines) or refusal.message)
 
 
+def plain(refusal: Refusal) -> PlainRefusal:
+    return PlainRefusal(error=refusal.message)
+
+
 def enveloped(refusal: Refusal) -> studio.ErrorReply:
     return studio.ErrorReply(error=studio.Error(code=refusal.code, message=refusal.message))
 
 
 DETAIL: Final = Shape(blog.Refusal, detail)
 PROBLEM: Final = Shape(Problem, problem, "application/problem+json")
+PLAIN: Final = Shape(PlainRefusal, plain, bad_input=400)
 STUDIO: Final = Shape(studio.ErrorReply, enveloped, bad_input=400)
 
 #: Which path, ended by a slash, begins as whose; the first that fits, `PROBLEM` for the rest.
@@ -126,6 +132,9 @@ SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
     ("/api/v1/generations/", STUDIO._replace(no_such_path="Generation not found")),
     ("/api/v1/flows/", STUDIO._replace(no_such_path="Flow not found")),
     ("/api/v1/images/", STUDIO._replace(no_such_path="Image not found")),
+    ("/api/v1/presets/", PLAIN._replace(no_such_path="Preset not found")),
+    ("/api/v1/generate/", PLAIN._replace(no_such_path="Preset not found")),
+    ("/api/v1/job/", PLAIN._replace(no_such_path="Job not found")),
     ("/api/v1/live/", STUDIO),
     ("/api/v1/keys/", STUDIO),
 )

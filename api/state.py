@@ -43,6 +43,7 @@ class State(TypedDict):
     estimates: Estimates
     readiness: Readiness
     deadline: NotRequired[asyncio.Timeout]  #: of this request; set by `api.edge.Edge`
+    query_key: NotRequired[str]  #: `?api_key=`; set by `api.query_keys`
     budget: NotRequired[Budget]  #: of its key, once it is counted; set by `api.limits`
 
 

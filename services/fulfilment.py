@@ -167,7 +167,7 @@ class Fulfilment:
         """The pictures' ids are on the row before any upload, written while they are made."""
         spec = _spec(lease)
         images = [uuid4() for _ in range(spec.num_images if spec.verifies is None else 0)]
-        keys = [_key(image) for image in images]
+        keys = [_key(spec, image) for image in images]
         noting = asyncio.create_task(
             waited_out(lambda: self._queue.note_uploads(lease, keys), "queue")
         )
@@ -239,15 +239,17 @@ class Fulfilment:
         """A picture that was made to be compared is not stored."""
         verifies = _spec(lease).verifies
         if verifies is None:
-            return Kept(await self._store_all(images, generated))
+            return Kept(await self._store_all(_spec(lease), images, generated))
         again = generated.pictures[0].png
         return Kept([], await self._sourcing.verified(lease.row.project, verifies, again))
 
-    async def _store_all(self, images: list[UUID], generated: Generated) -> list[Picture]:
+    async def _store_all(
+        self, spec: GenerationSpec, images: list[UUID], generated: Generated
+    ) -> list[Picture]:
         pictures = [
             Picture(
                 image_id=image,
-                relative_path=_key(image),
+                relative_path=_key(spec, image),
                 sha256=made.sha256,
                 width=made.width,
                 height=made.height,
@@ -257,7 +259,7 @@ class Fulfilment:
             for image, made in zip(images, generated.pictures, strict=True)
         ]
         puts = [
-            partial(self._store.put, _key(image), made.png, "image/png", made.sha256)
+            partial(self._store.put, _key(spec, image), made.png, "image/png", made.sha256)
             for image, made in zip(images, generated.pictures, strict=True)
         ]
         with metrics.STAGE_SECONDS.labels(Stage.UPLOADING).time():
@@ -322,7 +324,10 @@ def _spec(lease: Lease) -> GenerationSpec:
     return lease.row.spec
 
 
-def _key(image: UUID) -> str:
+def _key(spec: GenerationSpec, image: UUID) -> str:
+    """A preset's pictures lie together, under the path that its dialect documents."""
+    if spec.preset is not None:
+        return f"presets/{spec.preset.slug}/gen_{image}.png"
     return f"generated/{image}.png"
 
 

@@ -163,6 +163,10 @@ DISTURBANCES: Final = (
 )
 REMOVALS: Final = (IndexModel([("kind", ASCENDING), ("due", ASCENDING)]),)
 FLOWS: Final = (IndexModel([("project", ASCENDING), *NEWEST], name="listed"),)
+PRESETS: Final = (IndexModel([("project", ASCENDING), ("slug", ASCENDING)], unique=True),)
+PRESET_VERSIONS: Final = (  # a number is of one preset, and the next is above all of a slug's
+    IndexModel([("slug", ASCENDING), ("version", DESCENDING), ("project", ASCENDING)], unique=True),
+)
 KEYS: Final = (
     IndexModel([("project", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel(
@@ -190,6 +194,8 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "images": IMAGES,
     "aliases": ALIASES,
     "flows": FLOWS,
+    "presets": PRESETS,
+    "preset_versions": PRESET_VERSIONS,
     "feeds": (),
     "library_outbox": LIBRARY_OUTBOX,
     "removals": REMOVALS,

@@ -1,4 +1,4 @@
-"""Settings in -> topics, collections, indexes and the bucket there; again changes nothing."""
+"""Settings in -> topics, collections with what belongs to all, and the bucket; idempotent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from schemas.topics import TOPICS
 from services.broker import BROKER_OUTAGES
 from services.errors import Unavailable
 from services.indexes import COLLECTIONS, OBSOLETE
+from services.library.seeded import seed
 from services.mongo import OUTAGES, Collection, Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import KafkaSettings, MongoSettings, S3Settings, Settings
@@ -75,6 +76,7 @@ async def _collections(settings: MongoSettings) -> None:
     async with open_mongo(settings) as mongo:
         for name, indexes in COLLECTIONS.items():
             await _ensure(mongo, name, indexes)
+        await seed(mongo)
 
 
 async def _bucket(settings: S3Settings) -> None:

@@ -48,6 +48,7 @@ class Mongo:
         self.images: Collection = self._named("images")
         self.flows: Collection = self._named("flows")
         self.presets: Collection = self._named("presets")
+        self.preset_versions: Collection = self._named("preset_versions")
         self.recipes: Collection = self.database["recipes"]
         self.aliases: Collection = self._named("aliases")
         self.feeds: Collection = self._named("feeds")

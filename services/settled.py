@@ -1,12 +1,17 @@
 """A spec as it was asked for -> one whose model, size and seed no later change reaches. Pure."""
 
+import re
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from schemas.common import SEED_LIMIT
-from schemas.jobs import GenerationSpec, LoraWeight, ReferenceRole
+from schemas.jobs import GenerationSpec, LoraWeight, PresetVersion, ReferenceRole
+from schemas.presets import LATEST, SLUG
 from services.engine.catalogue import Catalogue, Model, Size
 from services.errors import InvalidRequest, InvalidSize, InvalidSpec, PromptRequired, UnknownModel
+
+_SLUG: Final = re.compile(SLUG)
 
 
 def settled(spec: GenerationSpec, catalogue: Catalogue, run: UUID) -> GenerationSpec:
@@ -26,6 +31,7 @@ def settled(spec: GenerationSpec, catalogue: Catalogue, run: UUID) -> Generation
     if spec.verifies is not None:
         raise InvalidRequest("verifies is not for callers", "/verifies")
     _check_references(spec)
+    _check_preset(spec.preset)
     seed = drawn_seed(run) if spec.seed is None else spec.seed
     fixed = {"model": model.id, "seed": seed, "width": size.width, "height": size.height}
     return spec.model_copy(update=fixed)
@@ -49,6 +55,14 @@ def _check_references(spec: GenerationSpec) -> None:
         raise InvalidRequest("strength needs a reference that it is about", "/strength")
     if roles and ReferenceRole.IMAGE not in roles:
         raise InvalidRequest("A mask needs a picture to lie on", "/references")
+
+
+def _check_preset(preset: PresetVersion | None) -> None:
+    """Its slug becomes a part of the pictures' paths, whoever names it."""
+    if preset is None:
+        return
+    if not _SLUG.fullmatch(preset.slug) or not 1 <= preset.version <= LATEST:
+        raise InvalidRequest("There can be no such version of a preset", "/preset")
 
 
 def _check_loras(asked: tuple[LoraWeight, ...], model: Model) -> None:

@@ -7,6 +7,7 @@ from api.blog import batches, jobs
 from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
+from api.documents.described_presets import PRESETS
 from api.documents.described_stale import STALE
 from api.documents.described_uploads import UPLOADS
 from api.documents.operations import LIMITED, Answer, Handler, Operation
@@ -42,6 +43,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
     **KEYS,
     **STALE,
     **LIVE,
+    **PRESETS,
     jobs.generate_async: _submit(
         "Ask for pictures",
         {

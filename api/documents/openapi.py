@@ -18,6 +18,7 @@ from api.documents.operations import (
     Operation,
 )
 from api.problems import Shape, shape_of
+from api.query_keys import PARAMETER
 from schemas.common import Value
 
 VERSION: Final = "1.0.0"  #: of the HTTP API
@@ -25,6 +26,7 @@ REFERENCE: Final = "#/components/schemas/{model}"
 SECURITY: Final[dict[str, JsonValue]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
+    "queryKey": {"type": "apiKey", "in": "query", "name": PARAMETER},
 }
 
 Json = dict[str, Any]
@@ -75,12 +77,19 @@ def _operation(route: Route, operation: Operation, references: References) -> Js
         "summary": operation.summary,
         "parameters": [*_in_path(route), *_in_query(operation), *_in_headers(operation)],
         "responses": dict(sorted(_responses(route, operation, references).items())),
-        "security": [{name: []} for name in SECURITY] if operation.needs_key else [],
+        "security": [{name: []} for name in _security(operation)],
     }
     if operation.body:
         content = {operation.body_type: {"schema": references[operation.body, "validation"]}}
         described["requestBody"] = {"required": operation.body_required, "content": content}
     return described
+
+
+def _security(operation: Operation) -> Iterator[str]:
+    if operation.needs_key:
+        yield from ("apiKey", "bearer")
+    if operation.query_key:
+        yield "queryKey"
 
 
 def _in_path(route: Route) -> Iterator[Json]:

@@ -101,6 +101,7 @@ class Operation(Value):
     headers: tuple[str, ...] = ()
     refused: tuple[int, ...] = ()
     needs_key: bool = True
+    query_key: bool = False  #: the key may be in the query, too
 
     @property
     def refusals(self) -> tuple[int, ...]:

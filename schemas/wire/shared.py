@@ -2,10 +2,17 @@
 
 from typing import Final
 
+from schemas.common import Value
 from schemas.images import Picture
 from schemas.jobs import Run, Status
 
 PICTURES_PATH: Final = "/static/uploads/"
+
+
+class PlainRefusal(Value):
+    """The answer to a request that is refused, in dialects that say why and no more."""
+
+    error: str
 
 
 def picture_url(picture: Picture, origin: str) -> str:

@@ -7,6 +7,7 @@ from services.library.generations import Generations
 from services.library.images import Images
 from services.library.leads import Leads
 from services.library.marks import ImageMarks
+from services.library.presets import Presets
 from services.library.purging import Purging
 from services.library.related import Relations
 from services.library.removals import Cancel, Removals
@@ -25,5 +26,6 @@ class Library:
         self.deletion = Deletion(mongo, feed, removals)
         self.purging = Purging(mongo, feed, removals, store)
         self.uploads = Uploads(mongo, feed, store)
+        self.presets = Presets(mongo, feed)
         self.leads = Leads(mongo)
         self.relations = Relations(mongo)
