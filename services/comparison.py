@@ -15,7 +15,7 @@ from services.engine.encoding import read_manifest
 
 
 def compared(image_id: UUID, stored: bytes, again: bytes) -> Verification:
-    """Both are PNGs of ours, with their manifests."""
+    """Both are PNG files of ours, with their manifests."""
     before, after = read_manifest(stored), read_manifest(again)
     assert before is not None, "only a picture with a manifest is verified"
     assert after is not None, "the engine writes one"

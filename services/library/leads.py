@@ -60,9 +60,7 @@ class Leads:
                 return lead
         return None
 
-    async def of_flows(
-        self, project: str, flows: Collection[UUID]
-    ) -> dict[UUID, dict[str, UUID]]:
+    async def of_flows(self, project: str, flows: Collection[UUID]) -> dict[UUID, dict[str, UUID]]:
         """Flow -> name -> image, of the flows' own aliases that have one; every flow is there."""
         found: dict[UUID, dict[str, UUID]] = {flow: {} for flow in flows}
         held = await self._find({"project": project, "flow_id": {"$in": list(flows)}}, None)
