@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.embedded import captions, sampling
 from models.embedded.autoencoder import encode
-from models.embedded.drawing import Pixels, draw, draw_bare
+from models.embedded.drawing import Bare, Pixels, bare_of, draw, draw_bare
 from models.embedded.specification import Picture
 
 UNCONDITIONAL_SHARE = 0.1
 NOISE_WORD_SHARE = 0.05
-THING_WEIGHT = 4.0
+THING_WEIGHT = 2.0  #: of a thing and its surroundings, against all of the picture
+AROUND = 2  #: cells beyond a thing, where paint too much spoils its shape
 DRAWS: tuple[sampling.Draw, ...] = (
     sampling.draw_plain_single,
     sampling.draw_single,
@@ -24,40 +26,41 @@ DRAWS: tuple[sampling.Draw, ...] = (
 )
 
 
-DROWNED = (880, 1000)  #: timesteps at which only the caption says where things are
-SHAPELESS = (550, 950)  #: at which a thing is seen, but not yet which shape it has
+UNCERTAIN = (650, 1000)  #: timesteps at which the caption decides what is seen
+DROWNED = (880, 1000)  #: at which only the caption says where things are
+Size = tuple[int, int]  #: width and height in pixels
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of the curriculum: until how many samples, at what size, which mixture."""
+    """A stretch of the curriculum: until how many samples, which mixture, at what sizes."""
 
     until: int
-    side: int
-    batch: int
     mixture: tuple[float, float, float, float]
-    share: float  #: of timesteps drawn from `among` alone
-    among: tuple[int, int] = DROWNED
+    batch: int = 32
+    sizes: tuple[Size, ...] = ((256, 256),)
+    share: float = 0.6  #: of timesteps drawn from `among` alone
+    among: tuple[int, int] = UNCERTAIN
 
 
-#: Colour and place are learned as well from small pictures, at a quarter of the cost.
+MOSTLY_256: tuple[Size, ...] = (
+    *(((256, 256),) * 8), (128, 128), (192, 256), (256, 192), (320, 192),
+)  # fmt: skip
 CURRICULUM = (
-    Phase(50_000, 128, 32, (0.7, 0.3, 0.0, 0.0), 0.2),
-    Phase(85_000, 192, 24, (0.6, 0.2, 0.1, 0.1), 0.3),
-    Phase(108_000, 192, 24, (1.0, 0.0, 0.0, 0.0), 1.0),
-    Phase(117_000, 192, 24, (0.6, 0.2, 0.1, 0.1), 0.5),
-    Phase(150_000, 192, 24, (0.45, 0.2, 0.15, 0.2), 0.2),
-    Phase(174_200, 256, 16, (0.45, 0.2, 0.15, 0.2), 0.3),
-    Phase(182_500, 256, 16, (1.0, 0.0, 0.0, 0.0), 0.8, SHAPELESS),
-    Phase(188_700, 256, 16, (0.15, 0.2, 0.55, 0.1), 0.6, (600, 1000)),
-    Phase(10**12, 256, 16, (0.45, 0.25, 0.12, 0.18), 0.4, (600, 1000)),
+    Phase(18_250, (0.55, 0.1, 0.3, 0.05)),
+    Phase(26_000, (0.8, 0.0, 0.2, 0.0), share=0.85, among=DROWNED),
+    Phase(36_440, (0.5, 0.05, 0.4, 0.05), share=0.7, among=(780, 1000)),
+    Phase(40_590, (0.35, 0.15, 0.4, 0.1), 16, share=0.7, among=(750, 1000)),
+    Phase(43_990, (0.2, 0.3, 0.3, 0.2), 16),
+    Phase(80_000, (0.2, 0.3, 0.3, 0.2), 16, share=0.3, among=(700, 1000)),
+    Phase(10**12, (0.15, 0.35, 0.3, 0.2), sizes=MOSTLY_256, share=0.3, among=(700, 1000)),
 )
 
 
 @dataclass(frozen=True)
 class Batch:
-    latents: Tensor  #: (N, 4, side / 8, side / 8)
-    weights: Tensor  #: (N, 1, side / 8, side / 8): more where a thing is
+    latents: Tensor  #: (N, 4, height / 8, width / 8)
+    weights: Tensor  #: (N, 1, height / 8, width / 8): more where a thing is
     captions: list[str]
 
 
@@ -68,14 +71,26 @@ def phase_at(samples: int) -> Phase:
 def make_batch(seed: int, step: int, phase: Phase) -> Batch:
     """Nothing is remembered between steps, so a resumed run sees what an unbroken one would."""
     random = Random(f"{seed} {step}")
-    side, drawn, bare, said = phase.side, [], [], []
+    (width, height), drawn, bare, said = random.choice(phase.sizes), [], [], []
     for picture in choose(phase, random):
-        drawn.append(draw(picture, side, side, random, smooth=False))
-        bare.append(draw_bare(picture, side, side))
-        said.append(_say(captions.caption(picture, random), random))
-    latents, without = encode(to_tensor(drawn)), encode(to_tensor(bare))
-    thing = (latents - without).abs().amax(1, keepdim=True) > 0.1
-    return Batch(latents, 1.0 + THING_WEIGHT * thing, said)
+        drawn.append(draw(picture, width, height, random, smooth=False))
+        bare.append(_bare_latents(bare_of(picture), width, height))
+        said.append(say(captions.caption(picture, random), random))
+    latents = encode(to_tensor(drawn))
+    thing = (latents - torch.stack(bare)).abs().amax(1, keepdim=True) > 0.1
+    return Batch(latents, weigh(thing.float()), said)
+
+
+@cache
+def _bare_latents(bare: Bare, width: int, height: int) -> Tensor:
+    return encode(to_tensor([draw_bare(bare, width, height)]))[0]
+
+
+def weigh(thing: Tensor) -> Tensor:
+    """Give a thing with what is around it the same weight in its picture, whatever its size."""
+    near = nn.functional.max_pool2d(thing, 2 * AROUND + 1, stride=1, padding=AROUND)
+    covered = near.mean((1, 2, 3), keepdim=True).clamp(min=0.05)
+    return 1.0 + THING_WEIGHT * near / covered
 
 
 def choose(phase: Phase, random: Random) -> Iterator[Picture]:
@@ -86,10 +101,10 @@ def choose(phase: Phase, random: Random) -> Iterator[Picture]:
 
 def to_tensor(pictures: list[Pixels]) -> Tensor:
     stacked = torch.from_numpy(np.stack(pictures))
-    return stacked.permute(0, 3, 1, 2).float() / 255
+    return stacked.float().div_(255).permute(0, 3, 1, 2)
 
 
-def _say(said: str, random: Random) -> str:
+def say(said: str, random: Random) -> str:
     if random.random() < UNCONDITIONAL_SHARE:
         return ""
     return captions.with_noise_word(said, random) if random.random() < NOISE_WORD_SHARE else said

@@ -47,9 +47,9 @@ Left out, the place is the middle, the size medium, the style plain. Always name
 Other words are split into letters and do little. There is no person, no text, no photograph in it.
 
 ## How it is built
-AutoencoderTiny (4 latent channels, 1/8 size, exact averaging as its encoder), CLIPTextModel (2
-layers, 128 wide), UNet2DConditionModel (32, 64, 128, 128 channels), v-prediction with zero terminal
-SNR. Trained at 128 x 128 first, then at 256 x 256, which is its best size.
+AutoencoderTiny (4 latent channels, 1/8 size, exact averaging as its encoder), CLIPTextModel (3
+layers, 128 wide), UNet2DConditionModel (32, 64, 128, 160, 160 channels), v-prediction with zero
+terminal SNR. Trained at 256 x 256, which is its best size.
 """
 
 

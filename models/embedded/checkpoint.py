@@ -15,6 +15,7 @@ FILES = {
     "text_encoder": "text_encoder/model.safetensors",
     "unet": "unet/diffusion_pytorch_model.safetensors",
 }
+AUTOENCODER = "vae/diffusion_pytorch_model.safetensors"
 PROGRESS = "training.json"
 
 

@@ -10,10 +10,11 @@ from PIL import Image, ImageDraw
 
 from models.embedded.landscape import draw_landscape
 from models.embedded.specification import Pair, Picture, Scene, Single, Thing
-from models.embedded.vocabulary import PALETTE, PLACE_CENTRES, RADII, RGB, Relation, Shape
+from models.embedded.vocabulary import PALETTE, PLACE_CENTRES, RADII, RGB, Colour, Relation, Shape
 
 Pixels = NDArray[np.uint8]
 Points = list[tuple[float, float]]
+Bare = Scene | Colour  #: an empty landscape, or one colour all over
 
 _HEART = [
     (16 * sin(t) ** 3 / 17, -(13 * cos(t) - 5 * cos(2 * t) - 2 * cos(3 * t) - cos(4 * t)) / 17)
@@ -53,13 +54,18 @@ def draw(picture: Picture, width: int, height: int, random: Random, smooth: bool
     return np.asarray(image.reduce(scale) if smooth else image)
 
 
-def draw_bare(picture: Picture, width: int, height: int) -> Pixels:
-    """Draw the background alone: what differs from it are the things that captions name."""
+def bare_of(picture: Picture) -> Bare:
+    """Return what is left of a picture when the things that its caption names are taken out."""
     if isinstance(picture, Scene):
-        empty = Scene(time=picture.time, ground=picture.ground, luminary=False)
-        return draw(empty, width, height, Random(0), smooth=False)
+        return Scene(time=picture.time, ground=picture.ground, luminary=False)
+    return picture.background
+
+
+def draw_bare(bare: Bare, width: int, height: int) -> Pixels:
+    if isinstance(bare, Scene):
+        return draw(bare, width, height, Random(0), smooth=False)
     canvas = np.empty((height, width, 3), np.uint8)
-    canvas[:] = PALETTE[picture.background]
+    canvas[:] = PALETTE[bare]
     return canvas
 
 

@@ -87,10 +87,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     trained = Path(".darkroom/training")
     parser.add_argument("--checkpoint", type=Path, default=trained / "checkpoint.safetensors")
-    parser.add_argument("--autoencoder", type=Path, default=trained / "autoencoder.safetensors")
+    parser.add_argument("--autoencoder", type=Path, help="default: the one in the folder")
     parser.add_argument("--out", type=Path, default=Path("models/darkroom-small"))
     arguments = parser.parse_args()
-    export(arguments.checkpoint, arguments.autoencoder, arguments.out)
+    autoencoder = arguments.autoencoder or arguments.out / checkpoint.AUTOENCODER
+    export(arguments.checkpoint, autoencoder, arguments.out)
 
 
 if __name__ == "__main__":

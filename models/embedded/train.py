@@ -16,7 +16,7 @@ import torch
 from models.embedded import checkpoint
 from models.embedded.training import Training
 
-LEARNING_RATE = 1.2e-3
+LEARNING_RATE = 1e-3
 WARM_UP_STEPS = 100
 
 
@@ -42,14 +42,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(".darkroom/training"))
     parser.add_argument("--resume", type=Path)
+    parser.add_argument("--text", type=Path, help="what train_text wrote; only for a first start")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--decay-from", type=int, help="default: three quarters of the steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    training = Training(arguments.seed)
+    training = Training(arguments.seed, arguments.text)
     if arguments.resume:
         training.resume(arguments.resume)
     decay_from = arguments.decay_from or arguments.steps * 3 // 4

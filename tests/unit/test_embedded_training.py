@@ -9,14 +9,14 @@ from safetensors.torch import save_file
 
 from models.embedded import batches, checkpoint, train
 from models.embedded.autoencoder import CELL, GAIN, encode, make_autoencoder
-from models.embedded.batches import Phase, make_batch, to_tensor
+from models.embedded.batches import THING_WEIGHT, Phase, make_batch, to_tensor, weigh
 from models.embedded.drawing import draw
 from models.embedded.export import export
 from models.embedded.sampling import draw_single
 from models.embedded.train_decoder import make_crops
 from models.embedded.training import Training
 
-SMALL = Phase(10**12, 64, 2, (0.4, 0.2, 0.2, 0.2), 0.3)
+SMALL = Phase(10**12, (0.4, 0.2, 0.2, 0.2), 2, ((128, 128),))
 
 
 @pytest.fixture
@@ -56,10 +56,19 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 
 def test_cells_with_a_thing_weigh_more() -> None:
-    weights = make_batch(1, 1, Phase(1, 128, 8, (1.0, 0.0, 0.0, 0.0), 0.3)).weights
+    weights = make_batch(1, 1, Phase(1, (1.0, 0.0, 0.0, 0.0), 8, ((192, 128),))).weights
 
-    assert weights.shape == (8, 1, 16, 16)
-    assert 0.03 < (weights > 1).float().mean() < 0.3
+    assert weights.shape == (8, 1, 16, 24)
+    assert 0.1 < (weights > 1).float().mean() < 0.5
+
+
+def test_a_thing_weighs_the_same_in_its_picture_whatever_its_size() -> None:
+    things = torch.zeros(2, 1, 32, 32)
+    things[0, :, 10:20, 10:20] = things[1, :, 8:24, 8:24] = 1
+    weights = weigh(things)
+
+    assert torch.allclose((weights - 1).mean((1, 2, 3)), torch.tensor(THING_WEIGHT))
+    assert weights[0, 0, 8, 8] > weights[0, 0, 7, 7] == 1
 
 
 @pytest.mark.usefixtures("small_phase")
