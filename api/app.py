@@ -1,15 +1,16 @@
 """HTTP in, five dialects over one core out: this process's composition root."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
-from api import blog, files, health, metrics, presets, problems, studio
+from api import blog, files, health, metrics, presets, problems, recipes, studio
 from api.documents import pages
 from api.edge import Edge
 from api.query_keys import QueryKeys
@@ -32,6 +33,8 @@ from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.rate_limits import RateLimits
 from services.read_model import ReadModel
+from services.recipes.store import Recipes
+from services.recipes.upstream import Upstream
 from services.redelivery import kept_up
 from services.refresh import Refreshes
 from services.settings import Settings
@@ -47,6 +50,7 @@ ROUTES = (
     *blog.routes,
     *studio.routes,
     *presets.routes,
+    *recipes.routes,
     *files.routes,
     *health.routes,
     *metrics.routes,
@@ -72,12 +76,14 @@ def live(settings: Settings) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         signer = Signer(settings.master_secret.get_secret_value())
+        tokens = Tokens(settings, signer)
         catalogue = Catalogue.load(settings.engine.models)
         async with (
             open_mongo(settings.mongo) as mongo,
             Publisher.open(settings.kafka) as publisher,
             S3ObjectStore.open(settings.s3) as store,
             Waiters.open(settings.kafka) as waiters,
+            Upstream.open(settings.image_gen_url, tokens.service) as upstream,
         ):
             estimates = Estimates(mongo, catalogue)
             feed = Feed(mongo)
@@ -90,12 +96,14 @@ def live(settings: Settings) -> Lifespan:
             yield State(
                 settings=settings,
                 keys=Keys(mongo, signer, feed),
-                tokens=Tokens(settings, signer),
+                tokens=tokens,
                 rate_limits=RateLimits(mongo),
                 admission=admission,
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
                 refreshes=Refreshes(mongo, catalogue, admission, estimates),
+                recipes=Recipes(mongo),
+                upstream=upstream,
                 library=Library(mongo, feed, store, admission.cancel),
                 verifications=Verifications(mongo, store, admission.dispatch),
                 live=cache,
@@ -119,7 +127,7 @@ def create_app(lifespan: Lifespan | None = None, settings: Settings | None = Non
         telemetry.configure(settings, "api")
         serve_metrics(settings.metrics)
     app = Starlette(
-        routes=ROUTES,
+        routes=_routes(settings),
         middleware=[
             Middleware(QueryKeys),
             Middleware(metrics.Measured),
@@ -131,6 +139,13 @@ def create_app(lifespan: Lifespan | None = None, settings: Settings | None = Non
     )
     app.router.redirect_slashes = False  # it is the dialect's 404
     return app
+
+
+def _routes(settings: Settings) -> Sequence[BaseRoute]:
+    """With another instance for recipes, theirs lead there."""
+    if settings.image_gen_url is None:
+        return ROUTES
+    return [*recipes.forwarded, *(route for route in ROUTES if route not in recipes.routes)]
 
 
 def _cors(origins: list[str]) -> Middleware:

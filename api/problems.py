@@ -135,6 +135,7 @@ SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
     ("/api/v1/presets/", PLAIN._replace(no_such_path="Preset not found")),
     ("/api/v1/generate/", PLAIN._replace(no_such_path="Preset not found")),
     ("/api/v1/job/", PLAIN._replace(no_such_path="Job not found")),
+    ("/api/image-gen/", PLAIN),
     ("/api/v1/live/", STUDIO),
     ("/api/v1/keys/", STUDIO),
 )

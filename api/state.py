@@ -17,6 +17,8 @@ from services.live.urls import LiveUrls
 from services.object_store import S3ObjectStore
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
+from services.recipes.store import Recipes
+from services.recipes.upstream import Upstream
 from services.refresh import Refreshes
 from services.settings import Settings
 from services.tokens import Tokens
@@ -32,6 +34,8 @@ class State(TypedDict):
     admission: Admission
     answers: Answers
     read_model: ReadModel
+    recipes: Recipes
+    upstream: Upstream | None  #: where recipes' pictures are made for this instance
     library: Library
     refreshes: Refreshes
     verifications: Verifications

@@ -209,6 +209,13 @@ class NotMade(Unavailable):
     code = "generation_failed"
 
 
+class UpstreamUnreachable(DarkroomError):
+    """Image generation service is unreachable"""
+
+    code = "upstream_unreachable"
+    status_code = 502
+
+
 class UnreadableMessage(DarkroomError):
     """The message can't be read or trusted; it goes to the dead letters."""
 

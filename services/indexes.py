@@ -167,6 +167,9 @@ PRESETS: Final = (IndexModel([("project", ASCENDING), ("slug", ASCENDING)], uniq
 PRESET_VERSIONS: Final = (  # a number is of one preset, and the next is above all of a slug's
     IndexModel([("slug", ASCENDING), ("version", DESCENDING), ("project", ASCENDING)], unique=True),
 )
+RECIPES: Final = (
+    IndexModel([("project", ASCENDING), ("recipe.recipe_id", ASCENDING)], unique=True),
+)
 KEYS: Final = (
     IndexModel([("project", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     IndexModel(
@@ -196,6 +199,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "flows": FLOWS,
     "presets": PRESETS,
     "preset_versions": PRESET_VERSIONS,
+    "recipes": RECIPES,
     "feeds": (),
     "library_outbox": LIBRARY_OUTBOX,
     "removals": REMOVALS,

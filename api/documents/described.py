@@ -8,6 +8,7 @@ from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
 from api.documents.described_presets import PRESETS
+from api.documents.described_recipes import RECIPES
 from api.documents.described_stale import STALE
 from api.documents.described_uploads import UPLOADS
 from api.documents.operations import LIMITED, Answer, Handler, Operation
@@ -44,6 +45,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
     **STALE,
     **LIVE,
     **PRESETS,
+    **RECIPES,
     jobs.generate_async: _submit(
         "Ask for pictures",
         {

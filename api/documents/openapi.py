@@ -26,6 +26,7 @@ REFERENCE: Final = "#/components/schemas/{model}"
 SECURITY: Final[dict[str, JsonValue]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "queryKey": {"type": "apiKey", "in": "query", "name": PARAMETER},
 }
 
@@ -90,6 +91,8 @@ def _security(operation: Operation) -> Iterator[str]:
         yield from ("apiKey", "bearer")
     if operation.query_key:
         yield "queryKey"
+    if operation.token:
+        yield "token"
 
 
 def _in_path(route: Route) -> Iterator[Json]:

@@ -24,6 +24,7 @@ REFUSALS: Final = {
     416: "The range lies outside of the file.",
     422: "The request is not valid.",
     429: "The key's rate limit is used up.",
+    502: "The instance that this one sends recipes on to does not answer.",
     503: "A part that this needs does not answer; try again shortly.",
 }
 ANSWER_HEADERS: Final[dict[str, Header]] = {
@@ -73,6 +74,7 @@ ASKED_HEADERS: Final[dict[str, Header]] = {
 REFUSAL_HEADERS: Final = {
     401: ("WWW-Authenticate",),
     429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    502: ("Retry-After",),
     503: ("Retry-After",),
 }
 LIMITED: Final = ("RateLimit", "RateLimit-Policy")
@@ -102,11 +104,13 @@ class Operation(Value):
     refused: tuple[int, ...] = ()
     needs_key: bool = True
     query_key: bool = False  #: the key may be in the query, too
+    token: bool = False  #: no key, but a user's token
 
     @property
     def refusals(self) -> tuple[int, ...]:
         every = {*self.refused, 503}
         every |= {401, 403} if self.needs_key else set()
+        every |= {401} if self.token else set()
         every |= {422} if self.body else set()
         every |= {413} if self.body and self.body_type == "application/json" else set()
         return tuple(sorted(every))
