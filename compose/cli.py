@@ -32,6 +32,7 @@ COMMANDS = (
     "events",
     "lag",
     "dead-letters",
+    "rebuild",
     "bench",
     "test",
     "migrate",

@@ -1,12 +1,13 @@
 """Kafka's topics in, their sizes and records out: read without a group, so nothing is moved."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from schemas.common import Value
 from schemas.topics import Topic
@@ -15,6 +16,8 @@ from services.settings import KafkaSettings
 from services.topic_admin import TopicAdmin
 
 LINGER = 100  #: milliseconds that one look waits for records
+BATCH = 2000  #: records
+SILENCE = 60.0  #: seconds
 
 
 class LogRecord(NamedTuple):
@@ -81,6 +84,39 @@ class EventLog:
             for record in await self._next(list(left)):
                 yield record
 
+    async def extents(self) -> dict[str, range]:
+        """What is kept of each partition; names as the projector's offsets have them."""
+        places = list(self._consumer.assignment())
+        starts = await self._consumer.beginning_offsets(places)
+        ends = await self._consumer.end_offsets(places)
+        return {_name(place): range(starts[place], ends[place]) for place in places}
+
+    async def between(self, wanted: Mapping[str, range]) -> AsyncIterator[list[LogRecord]]:
+        """These offsets in batches, each partition in its order.
+
+        Raises `KafkaTimeoutError` when nothing comes for a minute: aiokafka itself would go on.
+        """
+        ends = {}
+        for place in self._consumer.assignment():
+            if offsets := wanted.get(_name(place)):
+                self._consumer.seek(place, offsets.start)
+                ends[place] = offsets.stop
+        heard = monotonic()
+        while left := [place for place, end in ends.items() if await self._position(place) < end]:
+            found = await self._consumer.getmany(*left, timeout_ms=LINGER, max_records=BATCH)
+            records = [
+                self._record(record)
+                for place, come in found.items()
+                for record in come
+                if record.offset < ends[place]
+            ]
+            if found:
+                heard = monotonic()
+            elif monotonic() - heard > SILENCE:
+                raise KafkaTimeoutError(f"{_name(left[0])} has records, yet none are fetched")
+            if records:
+                yield records
+
     async def record(self, topic: Topic, partition: int, offset: int) -> LogRecord | None:
         """The one at this place, unless it is gone or hasn't come yet."""
         place = TopicPartition(self._prefix + topic.name, partition)
@@ -126,3 +162,7 @@ class EventLog:
             key=record.key,
             value=record.value or b"",
         )
+
+
+def _name(place: Any) -> str:  # noqa: ANN401
+    return f"{place.topic}:{place.partition}"

@@ -189,6 +189,9 @@ DEAD_LETTER_MARKS: Final = (  # longer than the letters themselves
 DURATIONS: Final = ()
 OFFSETS: Final = ()
 QUARANTINE: Final = ()
+REPLACED: Final = (
+    IndexModel([("replaced_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600),
+)
 TENANTS: Final = ()
 
 COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
@@ -216,6 +219,7 @@ COLLECTIONS: Final[dict[str, tuple[IndexModel, ...]]] = {
     "durations": DURATIONS,
     "offsets": OFFSETS,
     "quarantine": QUARANTINE,
+    "replaced": REPLACED,
     "tenants": TENANTS,
 }
 

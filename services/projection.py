@@ -95,6 +95,12 @@ def milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def distance(progress: Progress) -> tuple[int, int, int, int, str]:
+    """How far a run is: progress only moves on."""
+    stage = STAGES[progress.stage]
+    return progress.percent, stage, progress.step, progress.steps, progress.preview or ""
+
+
 def _told(
     event: GenerationAccepted
     | GenerationStarted
@@ -177,7 +183,7 @@ def _joined(known: Run, told: Run) -> Run:
         "accepted_at": _earliest(known.accepted_at, told.accepted_at),
         "started_at": _earliest(known.started_at, told.started_at),
         "ended_at": ahead.ended_at,
-        "progress": max(known.progress, told.progress, key=_distance),
+        "progress": max(known.progress, told.progress, key=distance),
         "output": ahead.output,
         "failure": ahead.failure,
     }
@@ -195,11 +201,6 @@ def _decisive(one: Run, other: Run) -> Run:
     return min(
         one, other, key=lambda run: (run.ended_at, run.status, f"{run.output!r}{run.failure!r}")
     )
-
-
-def _distance(progress: Progress) -> tuple[int, int, int, int, str]:
-    stage = STAGES[progress.stage]
-    return progress.percent, stage, progress.step, progress.steps, progress.preview or ""
 
 
 def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:

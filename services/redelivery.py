@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from time import monotonic
 from typing import Final, TypeVar
 
 import structlog
@@ -20,13 +21,20 @@ FIRST_PAUSE: Final = 0.1  #: seconds; doubles
 LONGEST_PAUSE: Final = 5.0
 
 
-async def waited_out(work: Callable[[], Awaitable[T]], what: str) -> T:
-    """Do `work` until it is done; only an outage is a reason to do it again."""
-    pause = FIRST_PAUSE
+async def waited_out(
+    work: Callable[[], Awaitable[T]], what: str, patience: timedelta | None = None
+) -> T:
+    """Do `work` until it is done; only an outage is a reason to do it again.
+
+    With `patience` the outage is raised when it has lasted that long.
+    """
+    pause, began = FIRST_PAUSE, monotonic()
     while True:
         try:
             return await work()
         except WAITED_OUT as error:
+            if patience is not None and monotonic() - began > patience.total_seconds():
+                raise
             log.warning("waiting_for", what=what, error=type(error).__name__, pause=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from compose.commands.events_verify import verify
 from compose.commands.topics import explained
 from compose.console import Json, out, print_json
 from compose.running import running_settings
@@ -80,6 +81,9 @@ class Wanted(Value):
 @app.callback()
 def events() -> None:
     """Read what has happened."""
+
+
+app.command()(verify)
 
 
 @app.command()
