@@ -1,6 +1,6 @@
 """A model folder in, a report of what its pictures show out, with grids.
 
-`python -m models.embedded.evaluate --model DIR --prompts 500 --out docs`
+`python -m models.embedded.evaluate`; the defaults are those of `standard` in `models.yaml`.
 """
 
 import argparse
@@ -120,8 +120,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/darkroom-small"))
     parser.add_argument("--prompts", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs"))
