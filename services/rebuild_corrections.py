@@ -10,7 +10,7 @@ from schemas.images import ImageSource
 from services.library.totals import disturb
 from services.mongo import Mongo
 from services.rebuild import PATIENCE
-from services.rebuild_comparison import Found, Kind
+from services.rebuild_looks import Found, Kind
 from services.redelivery import waited_out
 
 NOT_PURGED: Final = {"marks.purged_at": None}

@@ -28,7 +28,7 @@ class Verified(Value):
 
 
 def verify(json: Json = False) -> None:
-    """Check that the log keeps what the design promises; exit 1 where it doesn't."""
+    """Check that the log keeps its promises; exit 1 where it doesn't."""
     settings = running_settings().kafka
     with explained(settings), percentages() as progress:
         violations = asyncio.run(_print_all(settings, progress, json=json))

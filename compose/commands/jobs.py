@@ -74,7 +74,7 @@ def retry(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Begin jobs that have ended once more; their pictures stay until there are new ones."""
+    """Begin jobs that have ended once more; their pictures stay."""
     with client(url, key) as opened:
         for job_id in job_ids:
             _print(opened.retry(job_id, seed), json)

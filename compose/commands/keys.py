@@ -86,7 +86,7 @@ def rotate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a key like this one and show it, once; the old one stops at once, or later."""
+    """Make a key like this one, shown once; the old one stops, or later."""
     time = timedelta() if overlap is None else duration(overlap, "--overlap")
     _print_created(_with_keys(lambda keys: keys.rotate(key_id, overlap=time)), json)
 

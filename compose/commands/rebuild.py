@@ -17,8 +17,9 @@ from compose.running import running_settings
 from schemas.common import Value
 from services.mongo import OUTAGES, open_mongo
 from services.rebuild import NotComparable, Rebuild, Told
-from services.rebuild_comparison import Change, Comparison, Kind, changes
+from services.rebuild_comparison import Comparison
 from services.rebuild_corrections import Corrections
+from services.rebuild_looks import Change, Kind, changes
 from services.settings import Settings
 
 Apply = Annotated[bool, typer.Option("--apply", help="Correct what differs; keep what it was.")]
@@ -49,7 +50,7 @@ class RebuiltLine(Value):
 
 
 def rebuild(apply: Apply = False, json: Json = False) -> None:
-    """Compare what is polled with what the log makes; exit 1 where they differ."""
+    """Compare what is polled with the log; exit 1 where they differ."""
     settings = running_settings()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with explained(settings.kafka), _explained():

@@ -273,6 +273,17 @@ async def test_progress_that_has_expired_is_known_from_the_live_states(place: Pl
     assert await place.mongo.jobs.count_documents(under_way) > 0
 
 
+async def test_without_servers_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    with pytest.raises(CommandFailed, match="Kafka does not answer"):
+        await run("rebuild")
+
+    monkeypatch.setenv("DARKROOM_MONGO__URL", "mongodb://127.0.0.1:1/?replicaSet=rs0")
+    monkeypatch.setenv("DARKROOM_MONGO__SERVER_SELECTION_TIMEOUT", "PT0.1S")
+    with pytest.raises(CommandFailed, match="MongoDB does not answer"):
+        await run("rebuild")
+
+
 async def test_the_log_keeps_what_it_promises_and_a_breach_is_found(place: Place) -> None:
     whole = await run("events", "verify")
     job = place.day.jobs[1]

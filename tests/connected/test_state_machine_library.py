@@ -60,7 +60,7 @@ PROGRAMS: Final = (
         *[("project", 0, 0, None), ("outbox", 0, 0, None)],
     ],
     [
-        *[("submit", 0, 1, None), ("purge job", 0, 0, 7), ("work", 0, 1, None)],
+        *[("submit", 0, 1, None), ("purge job", 0, 0, 8), ("work", 0, 1, None)],
         *[("project", 0, 0, None), ("upload", 0, 0, None), ("purge image", 0, 0, None)],
     ],
     [
