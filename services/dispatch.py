@@ -23,7 +23,7 @@ from services.signing import HEADER, Signer
 
 log = structlog.get_logger()
 
-PUBLISH_WITHIN: Final = timedelta(seconds=2)  #: then the outbox does it
+PUBLISH_WITHIN: Final = timedelta(seconds=2)  #: then the outbox does it; nobody waits longer
 
 
 class Dispatch:
@@ -40,8 +40,7 @@ class Dispatch:
 
     async def publish_encoded(self, jobs: Sequence[Job], command: bytes) -> None:
         try:
-            async with asyncio.timeout(PUBLISH_WITHIN.total_seconds()):
-                await self._send(jobs[0].id, command)
+            await self._send(jobs[0].id, command)
         except BROKER_OUTAGES as error:
             log.warning("publish_delayed", job_id=str(jobs[0].id), error=type(error).__name__)
             return
@@ -50,7 +49,10 @@ class Dispatch:
             self.marking = asyncio.create_task(self._mark_published())
 
     async def cancel(self, job: Job, reason: str) -> None:
-        """Ask for the current run's end; the worker that holds it decides."""
+        """Ask for the current run's end; the worker that holds it decides.
+
+        Raise one of `BROKER_OUTAGES` when the broker has not taken it in time.
+        """
         kind = GenerationCancelRequested.model_fields["type"].default
         command = GenerationCancelRequested(
             id=event_id(job.run, kind),
@@ -65,7 +67,8 @@ class Dispatch:
 
     async def _send(self, key: UUID, command: bytes) -> None:
         headers = ((HEADER, self._signer.sign(command).encode()),)
-        await self._publisher.publish(GENERATION_COMMANDS, str(key), command, headers)
+        async with asyncio.timeout(PUBLISH_WITHIN.total_seconds()):
+            await self._publisher.publish(GENERATION_COMMANDS, str(key), command, headers)
 
     async def _mark_published(self) -> None:
         """Many at a time and after the reply: a crash before it only sends a command twice."""

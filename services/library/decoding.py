@@ -18,6 +18,7 @@ from services.library.framing import is_webp, is_whole, webp_chunks
 
 MOST_PIXELS: Final = 50_000_000  #: decoded, they take four bytes each
 LONGEST_SIDE: Final = 16_383  #: WebP's own limit
+BLOCK: Final = 64 * 1024 * 1024  #: bytes; glibc keeps what is freed in pieces below 32 MiB
 
 #: What Pillow raises for files that are broken in ways it did not foresee.
 _BROKEN: Final = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error)
@@ -33,6 +34,9 @@ TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _SRGB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+# Or every thread holds on to what its largest picture took.
+Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]
 
 
 class DecodedUpload(Value):

@@ -5,6 +5,7 @@ nobody: a sweep deletes it.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -46,12 +47,15 @@ class Uploads:
         self._store = store
         self._flows = Flows(mongo, feed)
         self._aliases = Aliases(mongo)
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self._decoding = ThreadPoolExecutor(DECODED_AT_ONCE, "decode")
 
     async def decoded(self, content: bytes) -> DecodedUpload:
-        """Beside the event loop. Raise `UnsupportedImage` or `FileTooLarge`."""
-        async with self._decoding:
-            return await asyncio.to_thread(decode, content)
+        """Beside the event loop. Raise `UnsupportedImage` or `FileTooLarge`.
+
+        A thread goes on when its caller has left, and its place is taken until it is done.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoding, decode, content)
 
     async def add(self, project: str, image: UUID, found: DecodedUpload, to: Belongings) -> Image:
         """Store the picture under the id `image`; the same again where it is there already.

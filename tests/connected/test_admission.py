@@ -12,7 +12,7 @@ from schemas.common import now
 from schemas.jobs import Dialect, GenerationSpec, Idempotency, Job
 from schemas.topics import GENERATION_COMMANDS
 from services.admission import Admission, Admitted, Wish
-from services.broker import Publisher
+from services.broker import BROKER_OUTAGES, Publisher
 from services.commands import CommandReader
 from services.dispatch import command_of
 from services.engine.catalogue import Catalogue
@@ -257,6 +257,21 @@ async def test_a_broker_that_is_away_delays_the_command_and_not_the_answer(
     stored = await jobs_of(mongo, project)
     assert {job.id for job in stored} == {answer.jobs[0].id for answer in answers}
     assert not any(job.published for job in stored)
+
+
+async def test_a_broker_that_is_away_is_not_waited_for_by_a_cancel(
+    mongo: Mongo, away: KafkaSettings, project: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with Publisher.open(away) as publisher:
+        admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
+        job = admission.admit(project, WISH, uuid4())
+        began = loop.time()
+
+        with pytest.raises(BROKER_OUTAGES):
+            await admission.cancel(job, "no longer wanted")
+
+        assert loop.time() - began < 2.5
 
 
 async def test_the_outbox_publishes_what_the_broker_missed_and_marks_it(

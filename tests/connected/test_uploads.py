@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from hashlib import sha256
 from io import BytesIO
+from threading import Event, Semaphore
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,8 +18,9 @@ from schemas.common import now
 from schemas.images import Image as Stored
 from services.accounts import Keys
 from services.errors import AliasTaken, NotFound, Unavailable
+from services.library.decoding import DecodedUpload, decode
 from services.library.feed import Feed
-from services.library.uploads import STALE_AFTER, Belongings, Uploads
+from services.library.uploads import DECODED_AT_ONCE, STALE_AFTER, Belongings, Uploads
 from services.mongo import Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import Settings
@@ -265,6 +267,30 @@ async def age(mongo: Mongo) -> None:
     """As if the hour had passed for whatever is noted."""
     old = now() - STALE_AFTER - timedelta(seconds=1)
     await mongo.uploads.update_many({}, {"$set": {"noted_at": old}})
+
+
+async def test_a_picture_whose_caller_has_left_keeps_its_place_until_it_is_decoded(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Semaphore(0), Event()
+
+    def slowly(content: bytes) -> DecodedUpload:
+        begun.release()
+        go_on.wait(60)
+        return decode(content)
+
+    monkeypatch.setattr("services.library.uploads.decode", slowly)
+    left = [asyncio.create_task(uploads.decoded(picture())) for _ in range(DECODED_AT_ONCE)]
+    for _ in left:
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+    stays = asyncio.create_task(uploads.decoded(picture()))
+    assert not await asyncio.to_thread(begun.acquire, timeout=0.2)
+    go_on.set()
+    assert (await stays).width == 40
 
 
 async def test_one_transaction_makes_the_row_its_names_and_its_events(

@@ -2,7 +2,10 @@
 
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from mmap import PAGESIZE
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -276,3 +279,19 @@ def test_a_damaged_file_is_a_picture_or_refused_and_nothing_else(
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"]))
 def test_framing_reads_any_bytes(content: bytes, start: bytes) -> None:
     assert is_whole(start + content) in (True, False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks Linux")
+def test_a_large_picture_leaves_its_memory() -> None:
+    large = file(Image.new("RGB", (4500, 4500)))
+    with ThreadPoolExecutor(1) as thread:  # as in the API
+        before = resident()
+        for _ in range(2):
+            thread.submit(decode, large).result()
+
+        assert resident() - before < 40 * 1024 * 1024
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
