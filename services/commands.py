@@ -5,7 +5,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from schemas.cloudevents import CloudEvent
-from schemas.common import Value, now
+from schemas.common import Value
 from schemas.events import (
     COMMANDS,
     AdmissionError,
@@ -14,10 +14,10 @@ from schemas.events import (
 )
 from services.accounts import Keys
 from services.errors import Forbidden, UnreadableMessage
-from services.signing import HEADER, OWN_KEY, Signer
+from services.producers import Headers, Producers
+from services.signing import OWN_KEY, Signer
 
 Command = GenerationRequested | GenerationCancelRequested
-Headers = tuple[tuple[str, bytes | None], ...]  #: Kafka's: a value may be null, or any bytes
 MOST_ERRORS: Final = 100  #: that a rejection tells, so that it is smaller than what it refuses
 TYPES: Final = {
     kind.model_fields["type"].default for kind in (GenerationRequested, GenerationCancelRequested)
@@ -46,52 +46,21 @@ class Signed(Value):
 
 class CommandReader:
     def __init__(self, signer: Signer, keys: Keys) -> None:
-        self._signer = signer
-        self._keys = keys
+        self._producers = Producers(signer, keys)
 
     async def read(self, value: bytes | None, headers: Headers) -> Signed:
         """Raise `UnreadableMessage` for the dead letters, `Inadmissible` for a rejection."""
         value = value or b""
-        envelope = _envelope(value)
-        key_id = self._signer.verify(value, _signature(headers))
-        if key_id != OWN_KEY:
-            await self._check_key(key_id, envelope)
-        if envelope.type not in TYPES:
+        trusted = await self._producers.trusted(value, headers)
+        if not trusted.may_produce:
+            refusal = AdmissionError(pointer="", code=Forbidden.code, detail=str(Forbidden()))
+            raise Inadmissible(trusted.envelope, refusal)
+        if trusted.envelope.type not in TYPES:
             raise UnreadableMessage("unknown_type", "no such command")
         try:
-            return Signed(key_id=key_id, command=COMMANDS.validate_json(value))
+            return Signed(key_id=trusted.key_id, command=COMMANDS.validate_json(value))
         except ValidationError as error:
-            raise Inadmissible(envelope, *_reasons(error)) from error
-
-    async def _check_key(self, key_id: str, envelope: CloudEvent) -> None:
-        key = await self._keys.find(key_id)
-        if key is None or not key.usable(now()):
-            raise UnreadableMessage("wrong_key", "the key is unknown, expired or revoked")
-        if key.project != envelope.projectid:
-            raise UnreadableMessage("wrong_project", "the key is not one of this project's")
-        if "full" not in key.scopes:
-            refusal = AdmissionError(pointer="", code=Forbidden.code, detail=str(Forbidden()))
-            raise Inadmissible(envelope, refusal)
-
-
-def _envelope(value: bytes) -> CloudEvent:
-    try:
-        return CloudEvent.model_validate_json(value)
-    except ValidationError as error:
-        broken = any(reason["type"] == "json_invalid" for reason in error.errors())
-        if broken:
-            raise UnreadableMessage("unreadable", "the message is not JSON") from None
-        where = sorted({str(part) for reason in error.errors() for part in reason["loc"][:1]})
-        raise UnreadableMessage(
-            "not_a_cloudevent", " ".join(("the message is not a CloudEvent 1.0:", *where))
-        ) from None
-
-
-def _signature(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name.lower() == HEADER and value is not None:
-            return value.decode("ascii", errors="replace")
-    return None
+            raise Inadmissible(trusted.envelope, *_reasons(error)) from error
 
 
 def _reasons(error: ValidationError) -> tuple[AdmissionError, ...]:

@@ -34,13 +34,17 @@ class Record(Protocol):
 
 
 async def bury(
-    publisher: Publisher, record: Record, error: UnreadableMessage, project: str
+    publisher: Publisher,
+    record: Record,
+    error: UnreadableMessage,
+    project: str,
+    reader: str = "/workers/generator",
 ) -> None:
     """Publish the record to `dead-letters`; the same record always has the same event id."""
     place = f"{record.topic}:{record.partition}:{record.offset}"
     letter = DeadLetter(
         id=event_id(NAMESPACE, f"{KIND}:{place}"),
-        source="/workers/generator",
+        source=reader,
         subject=place,
         dataschema=schema_path(KIND),
         projectid=project,

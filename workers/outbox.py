@@ -1,7 +1,7 @@
 """Unpublished jobs and events in, to Kafka they go: what the API could not hand on, it does.
 
-It ends what was begun of deletions and purges, too, and counts what waits anywhere, for
-`/metrics`: the one process that looks at all of it.
+It ends what was begun of deletions and purges, too, learns the recipes that other services
+publish, and counts what waits anywhere, for `/metrics`: the one process that looks at all of it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final
 import uvloop
 
 from services import gauges, metrics, telemetry
+from services.accounts import Keys
 from services.admission import Admission
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
@@ -21,6 +22,9 @@ from services.library.whole import Library
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
+from services.producers import Producers
+from services.recipes.learning import Learning
+from services.recipes.store import Recipes
 from services.redelivery import kept_up
 from services.settings import Settings
 from services.signing import Signer
@@ -45,6 +49,8 @@ async def main() -> None:
         feed = Feed(mongo)
         admission = Admission(mongo, publisher, signer, catalogue, feed)
         library = Library(mongo, feed, store, admission.cancel)
+        producers = Producers(signer, Keys(mongo, signer, feed))
+        learning = Learning(settings, producers, Recipes(mongo), publisher)
         seen = gauges.Gauges(mongo, settings.kafka)
         every = settings.outbox.poll
         chores = (
@@ -54,6 +60,7 @@ async def main() -> None:
             (library.deletion.sweep, "deletions", every),
             (library.purging.sweep, "purges", every),
             (library.uploads.sweep, "uploads", UPLOADS_EVERY),
+            (learning.follow, "recipes", timedelta()),
             (seen.depths, "depths", gauges.EVERY),
             (seen.lags, "lags", gauges.EVERY),
         )

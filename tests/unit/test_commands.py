@@ -11,8 +11,9 @@ from schemas.common import now
 from schemas.events import GenerationCancelRequested, GenerationRequested
 from schemas.keys import Key
 from services.accounts import Keys
-from services.commands import MOST_ERRORS, CommandReader, Headers, Inadmissible
+from services.commands import MOST_ERRORS, CommandReader, Inadmissible
 from services.errors import UnreadableMessage
+from services.producers import Headers
 from services.signing import HEADER, OWN_KEY, Signer
 
 SIGNER = Signer("a master secret of tests")
