@@ -1,6 +1,7 @@
 """Whatever schemathesis thinks of: no answer is a 5xx, and none is missing from the document."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +23,7 @@ from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.settings import Settings
 from services.signing import Signer
+from services.tokens import Tokens
 from tests.connected.api_processes import ApiProcess, api_process
 from tests.connected.library_parts import completed
 from tests.connected.projection_parts import stored_job
@@ -31,6 +33,7 @@ pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
 GENERATE = "/api/v1/images/generate"
 SUBMIT = f"{GENERATE}-async"
 LIVE = "/api/v1/live"
+RECIPES = "/api/image-gen/"
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
@@ -58,13 +61,22 @@ async def key(migrated: Settings) -> CreatedKey:
 
 
 @pytest.fixture(scope="module")
+def token(migrated: Settings, key: CreatedKey) -> str:
+    """Of a user of the same project."""
+    tokens = Tokens(migrated, Signer(migrated.master_secret.get_secret_value()))
+    return tokens.issue("ada", key.project, timedelta(hours=1))
+
+
+@pytest.fixture(scope="module")
 async def api(migrated: Settings) -> AsyncIterator[ApiProcess]:
     async with api_process(migrated) as api:
         yield api
 
 
 @pytest.fixture
-async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping[str, str]:
+async def there(
+    migrated: Settings, api: ApiProcess, key: CreatedKey, token: str
+) -> Mapping[str, str]:
     """A value of each path parameter for which something is there, until a test deletes it."""
     path, content = f"generated/{uuid4()}.png", b"picture"
     async with S3ObjectStore.open(migrated.s3) as store:
@@ -77,6 +89,10 @@ async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping
         signed = await client.post(f"{api.url}{LIVE}/urls", json={"prompt": "a red circle"})
         asked = {"prompt": "a red circle", "flowAlias": "@there"}
         generated = (await client.post(f"{api.url}/api/v1/generations", json=asked)).json()["data"]
+    async with httpx2.AsyncClient(headers=sent_with(RECIPES, key, token)) as client:
+        recipe = f"{api.url}{RECIPES}recipes/17"
+        await client.put(recipe, json={"title": "Soup", "steps": [{"description": "Boil."}]})
+        depicted = await client.post(f"{recipe}/steps/batch")
     async with open_mongo(migrated.mongo) as mongo:
         image = await completed(mongo, await stored_job(mongo, UUID(generated["id"])))
     job = submitted.json()["job_id"]
@@ -93,13 +109,16 @@ async def there(migrated: Settings, api: ApiProcess, key: CreatedKey) -> Mapping
         "flow_id": generated["flowId"],
         "image_id": str(image),
         "alias": "@there",
+        "recipe_id": "17",
+        "n": "2",
+        "handle": depicted.json()["job_id"],
     }
 
 
 @schema.parametrize()
 @BOUNDED
 def test_every_answer_is_one_that_the_document_names(
-    case: Case[Any], api: ApiProcess, key: CreatedKey
+    case: Case[Any], api: ApiProcess, key: CreatedKey, token: str
 ) -> None:
     if case.operation.path in (GENERATE, LIVE):
         case.headers["Prefer"] = "wait=1"  # nothing here makes pictures
@@ -107,7 +126,7 @@ def test_every_answer_is_one_that_the_document_names(
         case.headers.pop("Prefer", None)
     case.call_and_validate(
         base_url=api.url,
-        headers={"X-API-Key": key.key},
+        headers=sent_with(case.operation.path, key, token),
         checks=STRICT,
         excluded_checks=[not_a_server_error] if case.operation.path == LIVE else [],  # not ready
     )
@@ -116,8 +135,15 @@ def test_every_answer_is_one_that_the_document_names(
 @schema.include(path_regex="{").parametrize()
 @BOUNDED
 def test_so_is_every_answer_about_what_is_there(
-    case: Case[Any], api: ApiProcess, key: CreatedKey, there: Mapping[str, str]
+    case: Case[Any], api: ApiProcess, key: CreatedKey, token: str, there: Mapping[str, str]
 ) -> None:
     case.headers.pop("Prefer", None)
     case.path_parameters.update({name: there[name] for name in case.path_parameters})
-    case.call_and_validate(base_url=api.url, headers={"X-API-Key": key.key}, checks=CHECKS)
+    headers = sent_with(case.operation.path, key, token)
+    case.call_and_validate(base_url=api.url, headers=headers, checks=CHECKS)
+
+
+def sent_with(path: str, key: CreatedKey, token: str) -> dict[str, str]:
+    """What the dialect of `path` knows its callers by."""
+    of_user = path.startswith(RECIPES)
+    return {"Authorization": f"Bearer {token}"} if of_user else {"X-API-Key": key.key}
