@@ -209,6 +209,13 @@ class JobState(Value):
     runs: dict[UUID, Run] = Field(default_factory=dict)
 
 
+class FirstAsked(Value):
+    """What a retry may change, as it was at the submit: whoever asks that again has its answer."""
+
+    spec: GenerationSpec
+    aspect_ratio: Text | None = None
+
+
 class Job(Value):
     """The document in `jobs`: the request part is the API's, `state` the projector's."""
 
@@ -239,6 +246,7 @@ class Job(Value):
     estimated_seconds: float | None = None  #: from `requested_at` to the pictures, as promised then
     created_at: Time = Field(default_factory=now)
     rerun_at: Time | None = None  #: when the current run was asked for, unless it is the first
+    first: FirstAsked | None = None  #: of a job with an `idempotency`, once there was a retry
     rerun_keys: tuple[Idempotency, ...] = ()  #: of the retries that a day still remembers
     moved_on: bool | None = None  #: a retry gave it another run; absent again once that is seen
     enhanced: dict[UUID, Prompt] | None = None  #: by run; the generator's field

@@ -6,7 +6,7 @@ from uuid import UUID
 import uuid_utils.compat
 
 from schemas.common import Prompt, Seed, Text, Value, now
-from schemas.jobs import GenerationSpec, Idempotency, Job, Reference, Status
+from schemas.jobs import FirstAsked, GenerationSpec, Idempotency, Job, Reference, Status
 from schemas.presets import Preset
 from services.engine.catalogue import Catalogue
 from services.errors import GenerationNotFound, IdempotencyMismatch, StillRunning
@@ -26,6 +26,7 @@ CHANGED: Final = (
     "published",
     "moved_on",
     "aspect_ratio",
+    "first",
     "rerun_at",
     "rerun_keys",
     "estimated_seconds",
@@ -101,6 +102,7 @@ class Reruns:
             "published": False,
             "moved_on": True,
             "aspect_ratio": changes.aspect_ratio or job.aspect_ratio,
+            "first": job.first or (_asked(job) if job.idempotency else None),
             "rerun_at": moment,
             "rerun_keys": (*keys, idempotency) if idempotency else tuple(keys),
             "estimated_seconds": changes.estimated_seconds,
@@ -135,6 +137,10 @@ class Reruns:
         moved = self._jobs.find({"_id": {"$in": told}}, {"run": 1}, session=session)
         runs = {found["_id"]: found["run"] for found in await moved.to_list(None)}
         return tuple(runs.get(run, run) for run in told)
+
+
+def _asked(job: Job) -> FirstAsked:
+    return FirstAsked(spec=job.spec, aspect_ratio=job.aspect_ratio)
 
 
 def _remembers(job: Job, idempotency: Idempotency) -> bool:

@@ -121,15 +121,16 @@ class Generation(Camel):
 
 def first_asked(job: Job) -> Job:
     """`job` as it was when it was submitted, so that a submit is answered twice alike."""
-    return job.model_copy(
-        update={"run": job.id, "run_number": 1, "state": JobState(), "deleted_at": None}
-    )
+    told = {} if job.first is None else dict(job.first)
+    before = {"run": job.id, "run_number": 1, "state": JobState(), "deleted_at": None}
+    return job.model_copy(update={**told, **before, "enhanced": None})
 
 
 def asked_again(job: Job) -> Job:
     """`job` as it was when its current run was asked for: that one had not begun."""
     before = {run: told for run, told in job.state.runs.items() if run != job.run}
-    return job.model_copy(update={"state": job.state.model_copy(update={"runs": before})})
+    state = job.state.model_copy(update={"runs": before})
+    return job.model_copy(update={"state": state, "enhanced": None})
 
 
 class Around(Protocol):

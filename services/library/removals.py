@@ -45,7 +45,7 @@ class Removal(Value):
 def stripped(job: Job) -> Job:
     """No prompt and no meta outlives a purge."""
     empty = {"spec": GenerationSpec(prompt=""), "meta": {}, "state": JobState()}
-    return job.model_copy(update={**empty, "idempotency": None, "rerun_keys": ()})
+    return job.model_copy(update={**empty, "idempotency": None, "first": None, "rerun_keys": ()})
 
 
 class Removals:

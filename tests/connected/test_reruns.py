@@ -10,7 +10,7 @@ import pytest
 
 from schemas.common import now
 from schemas.events import COMMANDS, GenerationRequested
-from schemas.jobs import Idempotency, Job, Reference, Status
+from schemas.jobs import FirstAsked, Idempotency, Job, Reference, Status
 from services.admission import Admission, Admitted
 from services.errors import (
     GenerationNotFound,
@@ -184,6 +184,22 @@ async def test_a_key_of_an_earlier_retry_is_remembered_too(
     replayed = await again(admission, await stored_job(mongo, job.id), idempotency=key_of(project))
 
     assert replayed.run == second.run, "as it is now, and no third run"
+
+
+async def test_what_was_asked_first_under_a_key_is_kept_through_all_retries(
+    mongo: Mongo, admission: Admission, project: str
+) -> None:
+    asked = wish(aspect_ratio="1:1")
+    (job,) = (await admission.submit(project, (asked,), idempotency=key_of(project))).jobs
+    for prompt in ("a blue square", "a green star"):
+        await failed(mongo, await stored_job(mongo, job.id))
+        changes = Changes(prompt=prompt, aspect_ratio="2:1")
+        await again(admission, await stored_job(mongo, job.id), changes)
+
+    stored = await stored_job(mongo, job.id)
+
+    assert stored.first == FirstAsked(spec=job.spec, aspect_ratio="1:1")
+    assert (stored.spec.prompt, stored.aspect_ratio) == ("a green star", "2:1")
 
 
 async def test_prompt_size_and_seed_may_change(

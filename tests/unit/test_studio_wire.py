@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.images import Image
-from schemas.jobs import Job, Run, Status
+from schemas.jobs import FirstAsked, Job, Run, Status
 from schemas.wire import studio_generations as wire
 from schemas.wire.studio import Page, PageQuery
 from services.library.related import Related
@@ -151,9 +151,13 @@ def test_what_was_asked_for_in_pixels_has_their_ratio() -> None:
 
 def test_the_first_answer_is_the_same_however_far_the_job_is() -> None:
     job = studio_job()
-    retried = ended(job).model_copy(update={"run": uuid4(), "run_number": 3, "deleted_at": MOMENT})
+    first = FirstAsked(spec=job.spec, aspect_ratio=job.aspect_ratio)
+    other = job.spec.model_copy(update={"prompt": "another fox", "seed": 8})
+    changed = {"spec": other, "aspect_ratio": "2:1", "first": first, "deleted_at": MOMENT}
+    retried = ended(job).model_copy(update={"run": uuid4(), "run_number": 3, **changed})
+    enhanced = ended(job).model_copy(update={"enhanced": {job.run: "a red fox in the snow"}})
 
-    for later in (running(job), ended(job), retried):
+    for later in (running(job), ended(job), retried, enhanced):
         assert shown(wire.first_asked(later)) == shown(job)
 
 
