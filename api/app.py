@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from api import blog, files, health, metrics, presets, problems, recipes, studio
+from api import blog, files, health, metrics, openai, presets, problems, recipes, studio
 from api.documents import pages
 from api.edge import Edge
 from api.query_keys import QueryKeys
@@ -51,6 +51,7 @@ ROUTES = (
     *studio.routes,
     *presets.routes,
     *recipes.routes,
+    *openai.routes,
     *files.routes,
     *health.routes,
     *metrics.routes,

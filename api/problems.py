@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from schemas.common import Value
-from schemas.wire import blog, studio
+from schemas.wire import blog, openai, studio
 from schemas.wire.problems import Problem, Reason
 from schemas.wire.shared import PlainRefusal
 from services.broker import BROKER_OUTAGES
@@ -82,10 +82,11 @@ class Shape(NamedTuple):
     fill: Callable[[Refusal], Value]
     media_type: str = "application/json"
     bad_input: int = 422
+    nulls: bool = False  #: what is not known is null, not absent
     no_such_path: str | None = None  #: what is said of an id that is none
 
     def __call__(self, refusal: Refusal) -> Response:
-        text = self.fill(refusal).model_dump_json(exclude_none=True)
+        text = self.fill(refusal).model_dump_json(exclude_none=not self.nulls)
         return Response(text, self._status(refusal), refusal.headers, self.media_type)
 
     def _status(self, refusal: Refusal) -> int:
@@ -119,9 +120,22 @@ def enveloped(refusal: Refusal) -> studio.ErrorReply:
     return studio.ErrorReply(error=studio.Error(code=refusal.code, message=refusal.message))
 
 
+def as_openai(refusal: Refusal) -> openai.OpenAIErrorReply:
+    """With the dotted name of the first wrong field."""
+    pointer = refusal.reasons[0].pointer if refusal.reasons else ""
+    error = openai.OpenAIError(
+        message=refusal.message,
+        type="server_error" if refusal.status_code >= 500 else "invalid_request_error",
+        param=pointer[1:].replace("/", ".") or None,
+        code=openai.CODES.get(refusal.code, refusal.code),
+    )
+    return openai.OpenAIErrorReply(error=error)
+
+
 DETAIL: Final = Shape(blog.Refusal, detail)
 PROBLEM: Final = Shape(Problem, problem, "application/problem+json")
 PLAIN: Final = Shape(PlainRefusal, plain, bad_input=400)
+OPENAI: Final = Shape(openai.OpenAIErrorReply, as_openai, bad_input=400, nulls=True)
 STUDIO: Final = Shape(studio.ErrorReply, enveloped, bad_input=400)
 
 #: Which path, ended by a slash, begins as whose; the first that fits, `PROBLEM` for the rest.
@@ -136,6 +150,7 @@ SHAPES: Final[tuple[tuple[str, Shape], ...]] = (
     ("/api/v1/generate/", PLAIN._replace(no_such_path="Preset not found")),
     ("/api/v1/job/", PLAIN._replace(no_such_path="Job not found")),
     ("/api/image-gen/", PLAIN),
+    ("/v1/", OPENAI._replace(no_such_path="Unknown request URL")),
     ("/api/v1/live/", STUDIO),
     ("/api/v1/keys/", STUDIO),
 )

@@ -117,6 +117,12 @@ class NotFound(DarkroomError):
     status_code = 404
 
 
+class ModelNotFound(NotFound):
+    """There is no such model in the catalogue."""
+
+    code = "model_not_found"
+
+
 class GenerationNotFound(NotFound):
     """Generation not found"""
 

@@ -7,6 +7,7 @@ from api.blog import batches, jobs
 from api.documents.described_keys import KEYS
 from api.documents.described_library import LIBRARY
 from api.documents.described_live import LIVE
+from api.documents.described_openai import OPENAI
 from api.documents.described_presets import PRESETS
 from api.documents.described_recipes import RECIPES
 from api.documents.described_stale import STALE
@@ -45,6 +46,7 @@ OPERATIONS: Final[dict[Handler, Operation]] = {
     **STALE,
     **LIVE,
     **PRESETS,
+    **OPENAI,
     **RECIPES,
     jobs.generate_async: _submit(
         "Ask for pictures",
