@@ -77,6 +77,12 @@ def ratio_row(what: str, unit: str, rounds: Sequence[Round], share: float, at_mo
     return row.model_copy(update={"required": required, "met": row.ratio <= at_most})
 
 
+def error_row(what: str, rounds: Sequence[Round], at_most: float) -> Row:
+    """Less is better: the median error, in percent; the floor is what a guess would have missed."""
+    row = excess_row(what, "%", rounds, 0.5)
+    return row.model_copy(update={"required": f"≤ {at_most:g} %", "met": row.ours <= at_most})
+
+
 def quantile(samples: Sequence[float], share: float) -> float:
     """The nearest-rank quantile of at least one sample."""
     ordered = sorted(samples)

@@ -5,14 +5,16 @@ what it has admitted since; an estimate itself asks nobody.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from statistics import median
-from typing import Final, NamedTuple
-from uuid import UUID
+from time import monotonic
+from typing import Final
 
 from schemas.common import Value, now
 from schemas.jobs import GenerationSpec, Job, Lane, Tier
+from schemas.queue import RowState
+from services.arrivals import Arrivals
 from services.engine.catalogue import Catalogue
 from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
@@ -21,7 +23,6 @@ KEPT: Final = 50  #: durations of each kind of picture
 WORKERS: Final = "workers"  #: the document that tells who generates
 SILENT_AFTER: Final = timedelta(seconds=15)  #: a worker not heard of since is gone
 REFRESHED_EVERY: Final = timedelta(seconds=1)
-FORGOTTEN_AFTER: Final = timedelta(minutes=1)  #: what is still on its way into the queue
 
 
 class Kind(Value):
@@ -42,12 +43,6 @@ class Kind(Value):
 
     def distance(self, other: "Kind") -> tuple[bool, int]:
         return (other.tier != self.tier, abs(other.pixels - self.pixels))
-
-
-class Coming(NamedTuple):
-    lane: int
-    seconds: float  #: of one worker
-    since: datetime
 
 
 class Durations:
@@ -82,12 +77,14 @@ class Durations:
 class Estimates:
     """The API's side. None where nothing was measured yet."""
 
-    def __init__(self, mongo: Mongo, catalogue: Catalogue) -> None:
+    def __init__(
+        self, mongo: Mongo, catalogue: Catalogue, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._mongo = mongo
         self._catalogue = catalogue
         self._medians: dict[Kind, float] = {}
         self._ahead: dict[int, float] = {}  # lane -> seconds of one worker
-        self._coming: dict[UUID, Coming] = {}  # run -> what is on its way into the queue
+        self._arrivals = Arrivals(clock)
         self._workers = 1
 
     async def refresh(self) -> None:
@@ -96,16 +93,16 @@ class Estimates:
             medians[Kind.model_validate(document["kind"])] = median(document["seconds"])
         self._medians = medians
         self._workers = max(await self._alive(), 1)
-        arrived = await self._arrived()
+        found = self._mongo.queue.find({"_id": {"$in": self._arrivals.awaited()}}, {"_id": 1})
+        arrived = [row["_id"] async for row in found]
         self._ahead = await self._waiting()
-        for run in arrived:
-            del self._coming[run]
+        self._arrivals.queue_read(arrived)
 
     def admitted(self, jobs: Sequence[Job]) -> None:
         """They are ahead of the next, though their rows are not in the queue yet."""
         for job in jobs:
-            lane, seconds = tuple(Lane).index(job.lane), self.own_seconds(job.spec) or 0.0
-            self._coming[job.run] = Coming(lane, seconds, job.requested_at)
+            seconds = self.own_seconds(job.spec) or 0.0
+            self._arrivals.note(job.run, tuple(Lane).index(job.lane), seconds)
 
     def picture_seconds(self, kind: Kind) -> float | None:
         """Of one picture; of another size or tier, in proportion to pixels and steps."""
@@ -127,14 +124,19 @@ class Estimates:
     def one_after_another(
         self, asked: Sequence[tuple[GenerationSpec, Lane]]
     ) -> tuple[float | None, ...]:
-        """As `seconds`, of each of a batch: those before it are ahead of it, too."""
+        """As `seconds`, of each of a batch: those before it are ahead of it, too.
+
+        What is more urgent and comes later is expected to come as often as lately.
+        """
         passed = 0.0
         expected: list[float | None] = []
         for spec, lane in asked:
             own = self.own_seconds(spec)
             passed += own or 0.0
             shared = max(own or 0.0, passed / self._workers)
-            expected.append(None if own is None else round(self.ahead_seconds(lane) + shared, 2))
+            overtaking = self._arrivals.overtaking(tuple(Lane).index(lane), self._workers)
+            seconds = (self.ahead_seconds(lane) + shared) / (1 - overtaking)
+            expected.append(None if own is None else round(seconds, 2))
         return tuple(expected)
 
     def own_seconds(self, spec: GenerationSpec) -> float | None:
@@ -147,8 +149,7 @@ class Estimates:
         """Until what is in the queue is done."""
         urgent = tuple(Lane).index(lane)
         ahead = sum(seconds for other, seconds in self._ahead.items() if other <= urgent)
-        coming = sum(each.seconds for each in self._coming.values() if each.lane <= urgent)
-        return (ahead + coming) / self._workers
+        return self._arrivals.backlog(ahead, urgent, self._workers) / self._workers
 
     @property
     def workers(self) -> int:
@@ -159,21 +160,16 @@ class Estimates:
         since = now() - SILENT_AFTER
         return sum(seen > since for seen in (document or {}).get("seen", {}).values())
 
-    async def _arrived(self) -> list[UUID]:
-        """Those that the queue has, and those whose command Kafka has not taken for long."""
-        since = now() - FORGOTTEN_AFTER
-        late = [run for run, each in self._coming.items() if each.since < since]
-        waiting = [run for run in self._coming if run not in late]
-        found = self._mongo.queue.find({"_id": {"$in": waiting}}, {"_id": 1})
-        return [*late, *[row["_id"] async for row in found]]
-
     async def _waiting(self) -> dict[int, float]:
+        """What a worker holds gives way to nobody, whatever its lane; half of it is done."""
+        held = {"$eq": ["$state", RowState.LEASED]}
         pipeline: list[Document] = [
             {"$match": {"state": {"$in": list(UNDECIDED)}}},
             {
                 "$group": {
                     "_id": {
-                        "lane": "$lane",
+                        "lane": {"$cond": [held, 0, "$lane"]},
+                        "held": held,
                         "model": "$spec.model",
                         "tier": "$spec.tier",
                         "width": "$spec.width",
@@ -186,5 +182,6 @@ class Estimates:
         ahead: dict[int, float] = defaultdict(float)
         async for group in self._mongo.queue.aggregate(pipeline):
             seconds = self.picture_seconds(Kind.model_validate(group["_id"]))
-            ahead[group["_id"]["lane"]] += (seconds or 0.0) * group["pictures"]
+            left = 0.5 if group["_id"]["held"] else 1.0
+            ahead[group["_id"]["lane"]] += (seconds or 0.0) * group["pictures"] * left
         return ahead

@@ -11,7 +11,7 @@ import typer
 from rich.progress import TaskID
 from rich.table import Table
 
-from benchmarks import accepts, completion, lists, projection
+from benchmarks import accepts, completion, lists, projection, promises
 from benchmarks.figures import Row
 from benchmarks.sandbox import Sandbox, sandbox
 from compose.commands.pictures import check_writable
@@ -23,20 +23,22 @@ Tick = Callable[[float], None]
 
 #: Each benchmark's share of the time.
 SHARES: Final = {"accepts": 0.45, "completion": 0.35, "projection": 0.12, "lists": 0.08}
+PROMISES: Final = "promises"  #: takes as long as its pictures do
+NAMES: Final = (*SHARES, PROMISES)
 
 Seconds = Annotated[float, typer.Option("--seconds", min=5, max=3600, help="To measure, about.")]
-Only = Annotated[str | None, typer.Option("--only", help=f"One of {', '.join(SHARES)}.")]
+Only = Annotated[str | None, typer.Option("--only", help=f"One of {', '.join(NAMES)}.")]
 Save = Annotated[Path | None, typer.Option("--save", help="Write the rows there, as JSON lines.")]
 
 
 def bench(seconds: Seconds = 90, only: Only = None, save: Save = None, json: Json = False) -> None:
     """Measure this stack; exit 1 where it misses a floor."""
-    if only is not None and only not in SHARES:
-        raise UsageFailed(f"there is no benchmark {only}", f"choose one of {', '.join(SHARES)}")
+    if only is not None and only not in NAMES:
+        raise UsageFailed(f"there is no benchmark {only}", f"choose one of {', '.join(NAMES)}")
     check_runs()
     if save is not None:
         check_writable(save)
-    chosen = {name: share for name, share in SHARES.items() if only in (None, name)}
+    chosen = {name: SHARES.get(name, 0.0) for name in NAMES if only in (None, name)}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it made is dropped then, too
     rows = asyncio.run(_measured(chosen, seconds))
@@ -60,7 +62,7 @@ async def _measured(chosen: dict[str, float], seconds: float) -> list[Row]:
             progress.remove_task(preparing)
             for name, share in chosen.items():
                 task = progress.add_task(name, total=1.0)
-                scaled = seconds * share / sum(chosen.values())
+                scaled = seconds * share / (sum(chosen.values()) or 1.0)
 
                 def tick(done: float, task: TaskID = task) -> None:
                     progress.update(task, completed=done)
@@ -81,8 +83,11 @@ async def _rows(name: str, box: Sandbox, seconds: float, tick: Tick) -> AsyncIte
         state = known_state()
         if state.key is None:
             raise CommandFailed("this home has no key yet", "run `./darkroom up`")
-        port = state.ports["api"]
-        for row in await completion.measure(box, port, state.key.key, seconds, tick):
+        port, key = state.ports["api"], state.key.key
+        if name == PROMISES:
+            yield await promises.measure(port, key, tick)
+            return
+        for row in await completion.measure(box, port, key, seconds, tick):
             yield row
 
 

@@ -33,7 +33,7 @@ async def measured(mongo: Mongo, *seconds: float, workers: int = 1) -> Estimates
         await Durations(mongo, f"host.example:{worker}").beat()
     for each in seconds:
         await Durations(mongo, "host").note(SPEC, each)
-    estimates = Estimates(mongo, CATALOGUE)
+    estimates = Estimates(mongo, CATALOGUE, clock=lambda: 0.0)
     await estimates.refresh()
     return estimates
 
@@ -82,7 +82,7 @@ async def test_a_worker_that_is_gone_shares_no_work(mongo: Mongo) -> None:
         {"_id": WORKERS}, {"$set": {"seen.host_example:0": now() - timedelta(minutes=5)}}
     )
     await Queue(mongo, GeneratorSettings()).enqueue([make_row(spec=SPEC)])
-    estimates = Estimates(mongo, CATALOGUE)
+    estimates = Estimates(mongo, CATALOGUE, clock=lambda: 0.0)
     await estimates.refresh()
 
     assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0
@@ -104,6 +104,15 @@ async def test_what_waits_for_another_is_ahead_too(mongo: Mongo) -> None:
     assert estimates.seconds(SPEC, Lane.BATCH) == 4.0
 
 
+async def test_what_a_worker_holds_is_ahead_of_every_lane(mongo: Mongo) -> None:
+    queue = Queue(mongo, GeneratorSettings())
+    await queue.enqueue([make_row(spec=SPEC, lane=2)])
+    assert await queue.claim()
+    estimates = await measured(mongo, 2.0)
+
+    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 1.0 + 2.0, "half of it is done"
+
+
 async def test_what_was_just_admitted_is_ahead_until_the_queue_has_it(mongo: Mongo) -> None:
     estimates = await measured(mongo, 2.0)
     row = make_row(spec=SPEC)
@@ -116,14 +125,3 @@ async def test_what_was_just_admitted_is_ahead_until_the_queue_has_it(mongo: Mon
 
     assert before == 4.0
     assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0, "and not twice"
-
-
-async def test_what_never_gets_into_the_queue_is_forgotten(mongo: Mongo) -> None:
-    estimates = await measured(mongo, 2.0)
-    asked = now() - timedelta(minutes=2)
-    job = Job(id=uuid4(), run=uuid4(), project="p", dialect=Dialect.BLOG, spec=SPEC)
-    estimates.admitted([job.model_copy(update={"created_at": asked})])
-
-    await estimates.refresh()
-
-    assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 2.0

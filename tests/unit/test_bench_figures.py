@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.figures import Pair, Side, excess_row, quantile, rate_row
+from benchmarks.figures import Pair, Side, error_row, excess_row, quantile, rate_row
+from benchmarks.promises import missed
 
 
 def pair(ours: float, floor: float) -> Pair:
@@ -49,3 +50,14 @@ def test_a_row_without_a_limit_is_neither_met_nor_missed() -> None:
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1), (0.5, 51), (0.99, 100), (1.0, 100)])
 def test_quantiles_are_samples_that_were_seen(share: float, expected: float) -> None:
     assert quantile([float(number) for number in range(100, 0, -1)], share) == expected
+
+
+def test_an_error_is_the_median_of_all_rounds_and_judged_by_itself() -> None:
+    rounds = [([10.0, 20.0, 90.0], [100.0] * 3), ([30.0, 40.0], [50.0] * 2)]
+
+    row = error_row("promises", rounds, at_most=30)
+
+    assert (row.ours, row.floor, row.unit) == (30.0, 100.0, "%")
+    assert row.met is True
+    assert error_row("promises", rounds, at_most=29).met is False
+    assert missed(promised=3.0, took=4.0) == missed(promised=5.0, took=4.0) == 25.0
