@@ -24,6 +24,8 @@ from services.library.whole import Library
 from services.mongo import Collection, Document, Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.rebuild import Rebuild
+from services.rebuild_corrections import Corrections
+from services.rebuild_looks import Found
 from services.settings import Settings
 from services.watchdog import Watchdog
 from tests.connected.library_parts import begun_flow
@@ -239,6 +241,19 @@ async def stored(mongo: Mongo) -> tuple[dict[Any, Document], dict[Any, Document]
     for job in jobs.values():
         job["state"] = {name: value for name, value in job["state"].items() if value is not None}
     return jobs, images
+
+
+async def test_a_state_that_was_folded_since_is_not_overwritten(place: Place) -> None:
+    await caught_up(place)
+    job = await place.mongo.jobs.find_one({"folds": {"$gt": 1}})
+    assert job is not None
+    wrong = {"status": "failed", "runs": {}}
+    stale = Found("jobs", job["_id"], PROJECT, job["state"], wrong, job["folds"] - 1)
+
+    applied = await Corrections(place.mongo, uuid4()).apply(stale)
+
+    assert not applied
+    assert await place.mongo.jobs.find_one({"_id": job["_id"]}) == job
 
 
 @pytest.mark.parametrize(("moved", "said"), [(10**6, "of another log"), (-1, "1 records behind")])
