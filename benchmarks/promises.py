@@ -20,7 +20,6 @@ from schemas.wire.blog_batches import BATCH_PATH, BatchImageGenerationResponse, 
 
 BATCHES: Final = "/api/v1/images/batch-generate"
 WAVES: Final = 4  #: of 50 jobs each
-APART: Final = 3.0  #: seconds between two waves; uvicorn closes what is quiet for 5
 DRAFTED: Final = 10  #: images of a wave's first batch, each of them two jobs
 PLAIN: Final = 15  #: of its second
 SINGLE: Final = 15
@@ -91,11 +90,7 @@ async def measure(port: int, key: str, tick: Callable[[float], None]) -> Row:
         caller = Caller(connection, key)
         known = [await caller.single(number) for number in range(len(SIZES) * len(QUALITIES))]
         await caller.ended([promise for each in known for promise in each], lambda _: None)
-        waves = []
-        for number in range(WAVES):
-            if number:
-                await asyncio.sleep(APART)
-            waves.append(await _wave(caller))
+        waves = [await _wave(caller) for _ in range(WAVES)]
         jobs = await caller.ended([promise for wave in waves for promise in wave], tick)
     seconds = [_seconds(job) for job in jobs]
     guess = median(seconds)
@@ -113,10 +108,12 @@ def missed(promised: float, took: float) -> float:
 
 
 async def _wave(caller: Caller) -> list[Promise]:
-    promises = await caller.batch(DRAFTED, "draft_then_final")
-    for number in range(SINGLE):
-        promises += await caller.single(number)
-    return promises + await caller.batch(PLAIN, "standard")
+    """Who asks for single pictures waits for them before asking for more."""
+    batches = await caller.batch(DRAFTED, "draft_then_final")
+    batches += await caller.batch(PLAIN, "standard")
+    singles = [promise for number in range(SINGLE) for promise in await caller.single(number)]
+    await caller.ended(singles, lambda _: None)
+    return batches + singles
 
 
 def _image(number: int) -> dict[str, Any]:
