@@ -4,7 +4,8 @@ Jobs keep their keys themselves, in the write that makes them; this is for every
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 from typing import Final
@@ -18,8 +19,10 @@ from schemas.common import Time, Value, now
 from schemas.jobs import Idempotency
 from services.errors import DarkroomError, IdempotencyMismatch
 from services.mongo import Mongo
+from services.redelivery import kept_up
 
-ABANDONED_AFTER: Final = timedelta(seconds=15)  #: its process has died, or takes too long
+ABANDONED_AFTER: Final = timedelta(seconds=15)  #: its process has died
+RENEWED_EVERY: Final = timedelta(seconds=5)
 LOOK_EVERY: Final = 0.05  #: seconds, at the answer that another is about to give
 
 
@@ -65,12 +68,28 @@ class Answers:
 
     async def _make(self, claim: Remembered, make: Callable[[UUID], Awaitable[Answer]]) -> Answer:
         try:
-            answer = await make(claim.thing)
+            async with self._renewed(claim):
+                answer = await make(claim.thing)
         except DarkroomError:
             await self._answers.delete_one({"_id": claim.id, "answer": None})
             raise
         await self._answers.update_one({"_id": claim.id}, {"$set": {"answer": answer.model_dump()}})
         return answer
+
+    @asynccontextmanager
+    async def _renewed(self, claim: Remembered) -> AsyncIterator[None]:
+        """However long it takes, nobody else takes it for abandoned."""
+
+        async def renew() -> None:
+            await asyncio.sleep(RENEWED_EVERY.total_seconds())
+            until = {"claimed_until": now() + ABANDONED_AFTER}
+            await self._answers.update_one({"_id": claim.id, "answer": None}, {"$set": until})
+
+        renewing = asyncio.create_task(kept_up(renew, "answers", timedelta()))
+        try:
+            yield
+        finally:
+            renewing.cancel()
 
     async def _claim(self, idempotency: Idempotency) -> tuple[Remembered, bool]:
         """As it is stored, and whether it is ours to answer."""

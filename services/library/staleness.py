@@ -126,8 +126,8 @@ def _moved(used: Used, now: str | None) -> Because:
 
 def _target(built: Built, used: Used, today: Today) -> UUID:
     """The picture that would be used today: the alias's, else what is in the place of the old."""
-    alias = used.alias
-    found = today.newest.get(used.image_id) if alias is None else today.leads.get(alias)
+    found = today.leads.get(used.alias) if used.alias else None
+    found = found or today.newest.get(used.image_id)
     if found is None or _descends(found, built.generation, today):
         return used.image_id
     return found

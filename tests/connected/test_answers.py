@@ -23,10 +23,11 @@ class Maker:
     def __init__(self) -> None:
         self.things: list[UUID] = []
         self.error: BaseException | None = None
+        self.seconds = 0.02
 
     async def __call__(self, thing: UUID) -> Answer:
         self.things.append(thing)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
         return Answer(status_code=201, headers={"location": f"/{thing}"}, body=thing.bytes)
@@ -62,6 +63,19 @@ async def test_of_many_at_once_one_makes_and_all_answer_alike(
     assert len(make.things) == 1
     assert {answer.body for answer, _ in found} == {make.things[0].bytes}
     assert sorted(replayed for _, replayed in found) == [False] + [True] * 9
+
+
+async def test_who_takes_longer_than_the_dead_is_not_taken_for_one(
+    mongo: Mongo, make: Maker, key: Idempotency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.answers.ABANDONED_AFTER", timedelta(seconds=1))
+    monkeypatch.setattr("services.answers.RENEWED_EVERY", timedelta(seconds=0.1))
+    make.seconds = 3.0
+
+    found = await asyncio.gather(*(Answers(mongo).once(key, make) for _ in range(2)))
+
+    assert len(make.things) == 1
+    assert len({answer.body for answer, _ in found}) == 1
 
 
 async def test_another_request_under_the_key_is_refused(

@@ -75,6 +75,16 @@ def test_nothing_is_stale_in_nothing() -> None:
     assert stale((), Today()) == ()
 
 
+def test_a_name_that_leads_nowhere_leaves_the_place_of_its_picture() -> None:
+    outputs = built(1), built(2, used(image(1), HERO))
+    world = anew(today(*outputs), 1)
+
+    (found,) = stale(outputs, world)
+
+    assert found.generation == generation(2)
+    assert [reference.image_id for reference in found.references] == [image(1, run=2)]
+
+
 def test_an_alias_that_leads_elsewhere_outdates_what_was_made_from_it() -> None:
     first, other, user = built(1), built(2), built(3, used(image(1), HERO))
 
