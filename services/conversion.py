@@ -27,7 +27,7 @@ def painted_where_clear(mask: bytes) -> bytes:
 
     A PNG; raise `ValueError` for a mask that has no transparency.
     """
-    with Image.open(BytesIO(mask), formats=("PNG", "WEBP")) as image:
+    with Image.open(BytesIO(mask), formats=("PNG", "JPEG", "WEBP")) as image:
         if not image.has_transparency_data:
             raise ValueError("The mask has no transparent pixels")
         alpha = image.convert("RGBA").getchannel("A")

@@ -13,8 +13,10 @@ from api.promises import promised
 from api.requests import from_caller, idempotency, preferred_wait, read_body
 from api.state import AppRequest
 from api.waiting import until_ended
-from schemas.jobs import Dialect
+from schemas.jobs import Dialect, Idempotency
 from schemas.wire import presets as wire
+from services.accounts import Caller
+from services.admission import Admitted
 from services.errors import NotFound
 
 
@@ -24,11 +26,7 @@ async def generate(request: AppRequest) -> Response:
     caller = await authorised(request)
     with from_caller():
         body = wire.GenerateBody.model_validate_json(content.strip() or b"{}")
-    presets = request.state["library"].presets
-    preset = await presets.get(caller.project, request.path_params["slug"], body.version)
-    wishes = wishes_of(preset, body, caller, request.state["catalogue"])
-    remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, promised(request, wishes), remembered)
+    admitted = await _admitted(request, caller, body, idempotency(request, caller, content))
     headers = {"Location": f"{wire.JOB_PATH}{admitted.jobs[0].id}"}
     headers |= {"Idempotent-Replayed": "true"} if admitted.replayed else {}
     if seconds := preferred_wait(request):
@@ -54,3 +52,15 @@ routes = [
     Route("/api/v1/generate/{slug}", generate, methods=["POST"]),
     Route(f"{wire.JOB_PATH}{{job_id:uuid}}", poll),
 ]
+
+
+async def _admitted(
+    request: AppRequest, caller: Caller, body: wire.GenerateBody, remembered: Idempotency | None
+) -> Admitted:
+    """What was answered before needs no preset: it may be deleted by now."""
+    if remembered and (before := await request.state["admission"].replay(remembered)):
+        return before
+    presets = request.state["library"].presets
+    preset = await presets.get(caller.project, request.path_params["slug"], body.version)
+    wishes = wishes_of(preset, body, caller, request.state["catalogue"])
+    return await limits.submit(request, caller, promised(request, wishes), remembered)

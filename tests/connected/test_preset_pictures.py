@@ -4,20 +4,19 @@ from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from services.accounts import Keys
-from services.migration import migrate
 from services.mongo import Mongo, open_mongo
-from services.settings import ROOT, Settings
+from services.settings import Settings
 from services.signing import Signer
 from tests.conditions import until_answered
 from tests.connected.process_parts import process_of
-from tests.connected.test_generator import CATALOGUE
+from tests.connected.tiny_parts import tiny_settings
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
 
@@ -28,17 +27,7 @@ SAME = {"checkpoint": "tiny", "width": 64, "height": 64, "seed": 927640517599332
 
 @pytest.fixture
 async def settings(stack: Settings, tmp_path: Path) -> Settings:
-    catalogue = tmp_path / "models.yaml"
-    catalogue.write_text(CATALOGUE.format(folder=ROOT / "models" / "tiny"))
-    settings = stack.model_copy(
-        update={
-            "mongo": stack.mongo.model_copy(update={"database": f"test_{uuid4().hex}"}),
-            "kafka": stack.kafka.model_copy(update={"topic_prefix": f"{uuid4().hex}."}),
-            "engine": stack.engine.model_copy(update={"models": catalogue}),
-        }
-    )
-    await migrate(settings)
-    return settings
+    return await tiny_settings(stack, tmp_path)
 
 
 @pytest.fixture

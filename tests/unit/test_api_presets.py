@@ -344,8 +344,10 @@ def test_an_idempotency_key_gets_the_first_answer_again(
     client: TestClient, parts: PresetParts
 ) -> None:
     once = {"headers": {"idempotency-key": "k"}}
-    first = client.post(GENERATE, json={}, **once)  # type: ignore[arg-type]
-    again = client.post(GENERATE, json={}, **once)  # type: ignore[arg-type]
+    client.put(f"{PRESETS}/poster", json=OWN)
+    first = client.post("/api/v1/generate/poster", json={}, **once)  # type: ignore[arg-type]
+    client.delete(f"{PRESETS}/poster")
+    again = client.post("/api/v1/generate/poster", json={}, **once)  # type: ignore[arg-type]
 
     assert again.json() == first.json()
     assert again.headers["idempotent-replayed"] == "true"

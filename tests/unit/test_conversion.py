@@ -48,6 +48,7 @@ def test_a_mask_is_white_where_it_was_clear() -> None:
         assert [painted.getpixel((x, 0)) for x in range(4)] == [0, 255, 0, 0]
 
 
-def test_a_mask_without_transparency_is_none() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_mask_without_transparency_is_none(kind: str) -> None:
     with pytest.raises(ValueError, match="no transparent pixels"):
-        painted_where_clear(file_of(Image.new("RGB", (4, 4), "white")))
+        painted_where_clear(file_of(Image.new("RGB", (4, 4), "white"), kind))
