@@ -192,7 +192,7 @@ async def test_a_rejection_says_where_and_why_without_the_text_that_was_sent(
     assert refused.value.envelope.id == "order-17"
 
 
-@pytest.mark.parametrize("data", [None, {}, {"jobs": []}, {"jobs": [{"prompt": "x"}] * 101}])
+@pytest.mark.parametrize("data", [None, {}, {"jobs": []}, {"jobs": [{"prompt": "x"}] * 201}])
 async def test_a_command_without_jobs_or_with_too_many_is_rejected(
     reader: CommandReader, data: object
 ) -> None:
