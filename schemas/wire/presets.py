@@ -23,6 +23,7 @@ WORDS: Final = {
 
 Side = Annotated[int, Field(ge=8, le=8192, multiple_of=8, strict=True)]
 Version = Annotated[int, Field(ge=1, le=LATEST, strict=True)]
+Guidance = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False, strict=True)]
 Checkpoint = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
@@ -56,7 +57,7 @@ class PresetBody(_Sized):
     negative_prompt: Prompt = ""
     checkpoint: Checkpoint = "default"
     tier: Tier = Tier.STANDARD
-    guidance_scale: Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)] | None = None
+    guidance_scale: Guidance | None = None
     num_inference_steps: Annotated[int, Field(ge=1, le=500, strict=True)] | None = None
     loras: Annotated[tuple[LoraWeight, ...], Field(max_length=8)] = ()
     cover_image_id: UUID | None = None

@@ -391,6 +391,7 @@ def test_an_earlier_version_can_be_made_again(client: TestClient, parts: PresetP
         ({"width": 8, "height": 8}, "width"),
         ({"loras": [{"id": "nothing"}]}, "nothing"),
         ({"guidance_scale": 51}, "guidance_scale"),
+        ({"guidance_scale": False}, "guidance_scale"),
         ({"num_inference_steps": 0}, "num_inference_steps"),
         ({"tier": "best"}, "tier"),
         ({"cover_image_id": "x"}, "cover_image_id"),
