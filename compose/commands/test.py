@@ -21,8 +21,8 @@ CHECKS: Final = (
     ("types", ("mypy",)),
 )
 STDERR: Final = 2
-FAST: Final = "not connected and not flow and not browser and not chaos and not gpu"
-NORMAL: Final = "not browser and not chaos and not gpu"
+NORMAL: Final = "not browser and not chaos and not gpu and not nightly"
+FAST: Final = f"not connected and not flow and {NORMAL}"
 
 
 class Checked(Value):
@@ -41,7 +41,7 @@ class Tested(Value):
 def test(
     fast: Annotated[bool, typer.Option("--fast", help="Only what needs no Kafka.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Chaos, browser and GPU tests as well.")
+        bool, typer.Option("--all", help="Chaos, browser, GPU and nightly tests too.")
     ] = False,
     pytest_arguments: Annotated[
         list[str] | None, typer.Argument(help="Passed on to pytest, after `--`.")
