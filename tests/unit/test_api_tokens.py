@@ -86,7 +86,7 @@ def by_hand(header: dict[str, str], secret: bytes | None) -> str:
 
 
 def whole(**claims: Any) -> dict[str, Any]:
-    return {"sub": "ada", "aud": "darkroom", "exp": time() + 300, **claims}
+    return {"sub": "ada", "aud": "darkroom", "exp": time() + 3600, **claims}
 
 
 def base64url(value: bytes) -> str:
@@ -101,7 +101,7 @@ ATTACKS = {
     "wrong audience": secretly(SECRET, aud="shop"),
     "no audience": secretly(SECRET, aud=[]),
     "expired": secretly(SECRET, exp=time() - 61),
-    "not yet valid": secretly(SECRET, nbf=time() + 120),
+    "not yet valid": secretly(SECRET, nbf=time() + 3600),
     "public key as secret": by_hand({"alg": "HS256", "kid": "ours"}, RSA.as_pem(private=False)),
     "unknown kid": publicly(RSA, "theirs"),
     "another's key under our kid": publicly(RSAKey.generate_key(2048), "ours"),
