@@ -116,7 +116,7 @@ async def test_a_name_that_moves_outdates_what_was_made_from_it_and_what_came_of
 async def test_a_dry_run_prices_and_begins_nothing(flow: Flow) -> None:
     hero, other = await flow.made(flowAlias=HERO), await flow.made()
     scene = await flow.made(HERO)
-    before = [await flow.job(each) for each in (hero, other, scene)]
+    before = [(await flow.job(each)).run for each in (hero, other, scene)]
     flow.name(hero=await flow.picture(other))
 
     priced = flow.refresh(dryRun=True)
@@ -124,7 +124,7 @@ async def test_a_dry_run_prices_and_begins_nothing(flow: Flow) -> None:
     assert priced["generations"] == [scene]
     assert priced["estimatedSeconds"] > 0
     assert (priced["cost"], priced["dryRun"]) == (0.0, True)
-    assert [await flow.job(each) for each in (hero, other, scene)] == before
+    assert [(await flow.job(each)).run for each in (hero, other, scene)] == before
 
 
 async def test_a_refresh_begins_just_those_with_the_pictures_of_today_each_after_its_source(
