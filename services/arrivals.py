@@ -3,7 +3,7 @@
 Work drains as a fluid does: every worker takes a second of it each second.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -24,36 +24,52 @@ class Arrivals:
         self._clock = clock
         self._read_at = clock()
         self._coming: dict[UUID, Arrival] = {}  # run -> what the queue is not known to have
+        self._in_order: list[Arrival] = []  # the same
+        self._counted: dict[tuple[float, int, int], tuple[int, float, float]] = {}
         self._lately: deque[Arrival] = deque()
+        self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
 
     def note(self, run: UUID, lane: int, seconds: float) -> None:
         arrival = Arrival(lane, seconds, self._clock())
         self._coming[run] = arrival
+        self._in_order.append(arrival)
         self._lately.append(arrival)
+        self._taken[lane] += seconds
 
     def awaited(self) -> list[UUID]:
         """Runs to look for in the queue; those that Kafka has not taken for long are forgotten."""
         since = self._clock() - FORGOTTEN_AFTER
         self._coming = {run: each for run, each in self._coming.items() if each.at >= since}
+        self._count_anew()
         return list(self._coming)
 
     def queue_read(self, found: Collection[UUID]) -> None:
         for run in found:
             self._coming.pop(run, None)
         self._read_at = self._clock()
+        self._count_anew()
 
     def backlog(self, read: float, lane: int, workers: int) -> float:
-        """What is left of `read` seconds and of what came since, up to `lane`."""
-        left, moment = read, self._read_at
-        for each in self._coming.values():
+        """What is left of `read` seconds and of what came since, up to `lane`.
+
+        Each arrival is counted once: thousands may come between two reads of the queue.
+        """
+        counted, left, moment = self._counted.get((read, lane, workers), (0, read, self._read_at))
+        for each in self._in_order[counted:]:
             if each.lane <= lane:
                 drained = max(each.at - moment, 0.0) * workers
                 left, moment = max(left - drained, 0.0) + each.seconds, max(each.at, moment)
+        self._counted[(read, lane, workers)] = (len(self._in_order), left, moment)
         return max(left - (self._clock() - moment) * workers, 0.0)
 
     def overtaking(self, lane: int, workers: int) -> float:
         """The share of the workers' time that more urgent lanes than `lane` took lately."""
         while self._lately and self._lately[0].at < self._clock() - LATELY:
-            self._lately.popleft()
-        taken = sum(each.seconds for each in self._lately if each.lane < lane)
-        return min(taken / (LATELY * workers), MOST)
+            over = self._lately.popleft()
+            self._taken[over.lane] -= over.seconds
+        taken = sum(seconds for other, seconds in self._taken.items() if other < lane)
+        return min(max(taken, 0.0) / (LATELY * workers), MOST)
+
+    def _count_anew(self) -> None:
+        self._in_order = list(self._coming.values())
+        self._counted.clear()
