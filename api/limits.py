@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
 
+from api.promises import promised
 from api.state import AppRequest
 from schemas.jobs import Idempotency
 from services.accounts import Caller
@@ -32,7 +33,8 @@ async def submit(
         return admitted
     budget = await count(request, caller)
     try:
-        admitted = await admission.submit(caller.project, wishes, idempotency=idempotency)
+        told = promised(request, wishes)
+        admitted = await admission.submit(caller.project, told, idempotency=idempotency)
     except DarkroomError:
         await _give_back(request, budget)
         raise

@@ -9,7 +9,6 @@ from starlette.routing import Route
 from api import limits, problems
 from api.blog.access import authorised
 from api.blog.wishes import wishes_of
-from api.promises import promised
 from api.replies import ModelResponse
 from api.requests import from_caller, idempotency, origin, preferred_wait, read_body
 from api.state import AppRequest
@@ -27,7 +26,7 @@ async def batch_generate(request: AppRequest) -> Response:
         body = wire.BatchBody.model_validate_json(content)
         wishes = wishes_of(body, caller, request.state["catalogue"])
     remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, promised(request, wishes), remembered)
+    admitted = await limits.submit(request, caller, wishes, remembered)
     reply = wire.batched(admitted.jobs)
     headers = {"Location": f"{wire.BATCH_PATH}{reply.batch_id}"}
     if admitted.replayed:

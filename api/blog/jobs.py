@@ -8,7 +8,6 @@ from starlette.routing import Route
 from api import limits, problems
 from api.blog.access import authorised
 from api.blog.wishes import wish_of
-from api.promises import promised
 from api.replies import ModelResponse
 from api.requests import (
     LONGEST_WAIT,
@@ -89,7 +88,7 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
         body = blog.GenerationBody.model_validate_json(content)
         wish = wish_of(body, caller, request.state["catalogue"])
     remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, promised(request, (wish,)), remembered)
+    admitted = await limits.submit(request, caller, (wish,), remembered)
     (job,) = admitted.jobs
     headers = {"Location": f"{blog.POLL_PATH}{job.id}"}
     return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import limits, problems
-from api.promises import promised
 from api.replies import ModelResponse
 from api.requests import LONGEST_WAIT, origin, preferred_wait
 from api.state import AppRequest
@@ -32,7 +31,7 @@ NOT_AGAIN: Final = {"x-should-retry": "false"}
 async def submitted(
     request: AppRequest, caller: Caller, wish: Wish, idempotency: Idempotency | None
 ) -> Admitted:
-    return await limits.submit(request, caller, promised(request, (wish,)), idempotency)
+    return await limits.submit(request, caller, (wish,), idempotency)
 
 
 async def answered(request: AppRequest, admitted: Admitted, body: wire.ImagesBody) -> Response:

@@ -9,7 +9,6 @@ from api import limits, problems
 from api.presets.access import authorised
 from api.presets.replies import replied
 from api.presets.wishes import wishes_of
-from api.promises import promised
 from api.requests import from_caller, idempotency, preferred_wait, read_body
 from api.state import AppRequest
 from api.waiting import until_ended
@@ -63,4 +62,4 @@ async def _admitted(
     presets = request.state["library"].presets
     preset = await presets.get(caller.project, request.path_params["slug"], body.version)
     wishes = wishes_of(preset, body, caller, request.state["catalogue"])
-    return await limits.submit(request, caller, promised(request, wishes), remembered)
+    return await limits.submit(request, caller, wishes, remembered)

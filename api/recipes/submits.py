@@ -7,7 +7,6 @@ from starlette.routing import Route
 
 from api import limits
 from api.authentication import authenticate_user_or_service
-from api.promises import promised
 from api.recipes import wishes
 from api.recipes.access import recipe_id, step_number
 from api.recipes.jobs import shown
@@ -94,7 +93,7 @@ async def _submit(
     asked: Sequence[Wish],
 ) -> Response:
     remembered = idempotency(request, caller, content)
-    admitted = await limits.submit(request, caller, promised(request, asked), remembered)
+    admitted = await limits.submit(request, caller, asked, remembered)
     handle = wire.Handle(kind=kind, job=admitted.jobs[0].id)
     headers = {"Location": f"{wire.JOBS_PATH}{handle}"}
     if admitted.replayed:
