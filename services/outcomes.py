@@ -1,15 +1,19 @@
-"""One commit point for every outcome: decide on the row, publish, settle the rest."""
+"""One commit point for every outcome: decide on the row, show and publish it, settle the rest."""
 
+import asyncio
 from uuid import UUID
 
 import structlog
+from pymongo.errors import PyMongoError
 
 from schemas.events import TerminalEvent
 from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
+from services.records import Told
 
 log = structlog.get_logger()
 
@@ -17,9 +21,10 @@ log = structlog.get_logger()
 class Outcomes:
     """Whoever loses the compare-and-set publishes nothing; whoever wins may die at any line."""
 
-    def __init__(self, queue: Queue, publisher: Publisher) -> None:
+    def __init__(self, queue: Queue, publisher: Publisher, documents: FoldedDocuments) -> None:
         self._queue = queue
         self._publisher = publisher
+        self._documents = documents
 
     async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
         """Decide a leased run; False when it was cancelled meanwhile or somebody else has it."""
@@ -65,11 +70,21 @@ class Outcomes:
 
     async def _after_decision(self, row: QueueRow, event: TerminalEvent, outcome: Outcome) -> None:
         metrics.decided(row, event)
+        await asyncio.gather(self._show(row, event), self._tell(row, outcome))
+        await self.settle(row.id)
+
+    async def _show(self, row: QueueRow, event: TerminalEvent) -> None:
+        """Whoever polls need not wait for Kafka and the projector, which folds it again."""
+        try:
+            await self._documents.fold([Told(row.job, event)])
+        except PyMongoError as error:
+            log.warning("not_shown", run_id=str(row.id), error=type(error).__name__)
+
+    async def _tell(self, row: QueueRow, outcome: Outcome) -> None:
         try:
             await self._publish(row, outcome)
         except BROKER_OUTAGES as error:  # the sweep publishes it
             log.warning("outcome_delayed", run_id=str(row.id), error=type(error).__name__)
-        await self.settle(row.id)
 
     async def _publish(self, row: QueueRow, outcome: Outcome) -> None:
         await self._publisher.publish(GENERATION_EVENTS, str(row.job), outcome.event)

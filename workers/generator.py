@@ -37,6 +37,7 @@ from services.leases import CANCELS_EVERY, Leases
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.redelivery import kept_up, paced, waited_out
 from services.settings import Settings
@@ -134,7 +135,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         fairness = Fairness(mongo, catalogue)
         upkeep = Upkeep(queue, fairness, store)
         leases = Leases(queue, settings.generator)
-        outcomes = Outcomes(queue, publisher)
+        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
         worker = f"{socket.gethostname()}:{getpid()}"
         durations = Durations(mongo, worker)
         fulfilment = Fulfilment(

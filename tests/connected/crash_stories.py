@@ -43,6 +43,15 @@ async def submit_claiming(process: Process) -> None:
     await process.submit(wish(alias="@circle", new_flow=True))
 
 
+async def show_nothing(process: Process) -> None:
+    """A worker that could not reach `jobs`: the projector alone folds what it tells of."""
+
+    async def unshown(*_: object) -> None:
+        return
+
+    process.outcomes._show = unshown  # type: ignore[method-assign]
+
+
 async def retry(process: Process) -> None:
     (job,) = await process.world.jobs()
     await process.admission.rerun(job, Changes())
@@ -154,6 +163,10 @@ LOSER: Final = Story(
 
 CLAIMS: Final = Story((submit_claiming, *LIFE), DONE, {0, 1})
 RETRIED: Final = Story((retry, *LIFE), DONE, {1}, before=made_once)
+#: The projector's own writes come first where nobody has shown the outcome before it.
+UNSHOWN: Final = JOB._replace(steps=(show_nothing, *JOB.steps))
+UNSHOWN_CLAIMS: Final = CLAIMS._replace(steps=(show_nothing, *CLAIMS.steps))
+UNSHOWN_RETRIED: Final = RETRIED._replace(steps=(show_nothing, *RETRIED.steps))
 STRANGERS_CLAIMS: Final = Story(LIFE, DONE, {1}, before=claimed_by_strangers)
 
 STORIES: Final = {

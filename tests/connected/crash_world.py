@@ -35,6 +35,7 @@ from services.mongo import Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.projection_store import ProjectionStore
 from services.queue import Queue
 from services.records import Record
@@ -280,7 +281,7 @@ class Process:
         store = FusedStore(world.store, fuse, world.objects)
         queue = Queue(mongo, stack.generator)
         fairness = Fairness(mongo, CATALOGUE)
-        outcomes = Outcomes(queue, publisher)
+        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
         self.slot = Slot()
         self.world = world
         self.fuse = fuse

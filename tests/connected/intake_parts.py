@@ -15,6 +15,7 @@ from services.fairness import Fairness
 from services.intake import Intake
 from services.mongo import Mongo
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.settings import ROOT, Settings
 from services.signing import HEADER, Signer
@@ -40,7 +41,7 @@ class World:
         self.publisher = RememberingPublisher()
         publisher = cast(Publisher, self.publisher)
         self.queue = Queue(mongo, stack.generator)
-        self.outcomes = Outcomes(self.queue, publisher)
+        self.outcomes = Outcomes(self.queue, publisher, FoldedDocuments(mongo))
         self.admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
         self.intake = Intake(
             settings=stack,

@@ -33,6 +33,9 @@ from tests.connected.crash_stories import (
     STORIES,
     STRANGE,
     STRANGERS_CLAIMS,
+    UNSHOWN,
+    UNSHOWN_CLAIMS,
+    UNSHOWN_RETRIED,
     Story,
 )
 from tests.connected.crash_world import LIFE, Process, World, world_of
@@ -107,6 +110,7 @@ ROWS: Final = {
     "started": Row(JOB, "publish started", mechanisms.expiry),
     "the pictures": Row(JOB, "put", mechanisms.noting_uploads),
     "the outcome": Row(JOB, "queue.update_one", mechanisms.publishing_what_is_not, 2),
+    "what the worker shows": Row(JOB, "images.insert_many", mechanisms.publishing_what_is_not),
     "completed": Row(JOB, "publish completed", mechanisms.the_stored_bytes),
     "the mark of the outcome": Row(CHAIN, "queue.update_one", mechanisms.settling_what_waits, 3),
     "what waited no longer waits": Row(CHAIN, "queue.update_many", mechanisms.settling_what_waits),
@@ -117,11 +121,13 @@ ROWS: Final = {
     "the outcome poison": Row(POISON, "queue.update_one", mechanisms.publishing_what_is_not),
     "the deletion of a loser's picture": Row(LOSER, "delete", mechanisms.deleting_twice),
     # the projector
-    "what totals are told": Row(RETRIED, "disturbances.insert_many", mechanisms.folding_first),
-    "the facts of a picture": Row(JOB, "images.insert_many", mechanisms.folding_first),
-    "the activity of a flow": Row(CLAIMS, "flows.bulk_write", mechanisms.folding_first),
-    "the states": Row(JOB, "jobs.bulk_write", mechanisms.knowing_pictures_again),
-    "the offsets of the fold": Row(JOB, "offsets.bulk_write", mechanisms.the_stored_offsets),
+    "what totals are told": Row(
+        UNSHOWN_RETRIED, "disturbances.insert_many", mechanisms.folding_first
+    ),
+    "the facts of a picture": Row(UNSHOWN, "images.insert_many", mechanisms.folding_first),
+    "the activity of a flow": Row(UNSHOWN_CLAIMS, "flows.bulk_write", mechanisms.folding_first),
+    "the states": Row(UNSHOWN, "jobs.bulk_write", mechanisms.knowing_pictures_again),
+    "the offsets of the fold": Row(UNSHOWN, "offsets.bulk_write", mechanisms.the_stored_offsets),
 }
 
 #: Points of the stories that need no row: those inside a transaction that has one, of claims or a

@@ -28,6 +28,7 @@ from services.leases import Leases
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import ROOT, GeneratorSettings, Settings
 from services.slot import Slot
@@ -147,7 +148,7 @@ class World:
             catalogue=CATALOGUE,
             queue=self.queue,
             leases=self.leases,
-            outcomes=Outcomes(self.queue, cast(Publisher, self.publisher)),
+            outcomes=Outcomes(self.queue, cast(Publisher, self.publisher), FoldedDocuments(mongo)),
             engine=cast(EngineProcess, self.engine),
             store=cast(S3ObjectStore, self.store),
             publisher=cast(Publisher, self.publisher),

@@ -27,6 +27,7 @@ from services.intake import Intake
 from services.issuance import CreatedKey
 from services.mongo import Mongo, Session
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import ROOT, Settings
 from services.signing import Signer
@@ -64,7 +65,7 @@ class Door:
             admission=self.admission,
             fairness=Fairness(mongo, CATALOGUE),
             queue=self.queue,
-            outcomes=Outcomes(self.queue, publisher),
+            outcomes=Outcomes(self.queue, publisher, FoldedDocuments(mongo)),
             publisher=publisher,
             slot=self.slot,
         )

@@ -11,12 +11,15 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.common import now
+from schemas.jobs import Dialect, Job, Status
 from schemas.queue import QueueRow, RowState
 from schemas.topics import GENERATION_COMMANDS
 from services import run_events
 from services.broker import Publisher
+from services.inserts import job_document
 from services.mongo import Mongo
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import GeneratorSettings, Settings
 from tests.connected.queue_parts import RememberingPublisher, completed, make_row, own_database
@@ -49,8 +52,8 @@ def publisher() -> RememberingPublisher:
 
 
 @pytest.fixture
-def outcomes(queue: Queue, publisher: RememberingPublisher) -> Outcomes:
-    return Outcomes(queue, cast(Publisher, publisher))
+def outcomes(mongo: Mongo, queue: Queue, publisher: RememberingPublisher) -> Outcomes:
+    return Outcomes(queue, cast(Publisher, publisher), FoldedDocuments(mongo))
 
 
 async def stored(mongo: Mongo, run: UUID) -> QueueRow:
@@ -337,6 +340,22 @@ async def test_an_unpublished_outcome_is_published_later_with_the_same_bytes(
 
     assert publisher.bytes_of(lease.row.job) == [event.encode()]
     assert (await stored(mongo, lease.row.id)).published
+
+
+async def test_an_outcome_is_polled_while_the_broker_is_away(
+    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+) -> None:
+    row = make_row()
+    await queue.enqueue([row])
+    job = Job(id=row.job, run=row.id, project=row.project, spec=row.spec, dialect=Dialect.BLOG)
+    await mongo.jobs.insert_one(job_document(job))
+    lease = await claimed(queue)
+    publisher.outages.append(KafkaConnectionError())
+
+    assert await outcomes.commit(lease, completed(lease.row))
+
+    polled = Job.model_validate(await mongo.jobs.find_one({"_id": job.id}))
+    assert (polled.status, publisher.sent) == (Status.SUCCEEDED, [])
 
 
 async def test_a_broker_that_is_away_holds_up_no_run_that_waits(

@@ -23,6 +23,7 @@ from services.library.whole import Library
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.reruns import Changes
 from services.settings import Settings
@@ -71,7 +72,7 @@ class Door:
             admission=self.admission,
             fairness=Fairness(mongo, CATALOGUE),
             queue=queue,
-            outcomes=Outcomes(queue, publisher),
+            outcomes=Outcomes(queue, publisher, FoldedDocuments(mongo)),
             publisher=publisher,
             slot=Slot(),
         )

@@ -14,6 +14,7 @@ from services import run_events
 from services.broker import Publisher
 from services.mongo import Mongo
 from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import GeneratorSettings, Settings
 from tests.connected.crash_parts import Crash, Fuse, FusedMongo, FusedPublisher
@@ -76,9 +77,10 @@ class Machine:
 
     async def move(self, kind: str, which: int, dies_after: int | None) -> None:
         fuse = Fuse(nth=dies_after)
-        queue = Queue(FusedMongo(self._mongo, fuse), SETTINGS)
+        mongo = FusedMongo(self._mongo, fuse)
+        queue = Queue(mongo, SETTINGS)
         publisher = FusedPublisher(cast(Publisher, self.publisher), fuse)
-        outcomes = Outcomes(queue, publisher)
+        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
         released = kind == "release"
         try:
             if kind in ("renew", "release", "abandon", "complete", "fail"):
