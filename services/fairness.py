@@ -7,7 +7,8 @@ are megapixel-steps; a project of weight 2 gets twice as many of them a second a
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Annotated, Final, NamedTuple
+from time import monotonic
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -21,6 +22,7 @@ from services.errors import UnknownModel
 from services.mongo import Mongo
 
 UNKNOWN_STEPS: Final = 20
+CAPS_FOR: Final = 1.0  #: seconds that the list of caps is good for
 
 
 class Share(Value):
@@ -32,18 +34,13 @@ class Share(Value):
     last: dict[str, float] = Field(default_factory=dict)  #: lane -> its latest finish tag
 
 
-class Foreseen(NamedTuple):
-    """A row with its tag, and the virtual time by which its project pays for it."""
-
-    row: QueueRow
-    clock: float
-
-
 class Fairness:
     def __init__(self, mongo: Mongo, catalogue: Catalogue) -> None:
         self._rows = mongo.queue
         self._tenants = mongo.tenants
         self._catalogue = catalogue
+        self._caps: dict[str, int] = {}
+        self._caps_read_at = float("-inf")
 
     async def tag(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
         """The rows with their virtual finish times; rows that are in the queue cost nothing."""
@@ -62,23 +59,14 @@ class Fairness:
                 tagged[row.id] = row
         return list(tagged.values())
 
-    async def foresee(self, row: QueueRow) -> Foreseen | None:
-        """The tag that the row will get; None unless it is new and nothing goes before it."""
-        known, clock, head, share = await asyncio.gather(
-            self._known([row]),
-            self._served(row.lane),
-            self._head(row.lane),
-            self.share(row.project),
-        )
-        if known or head is not None or share.cap is not None:
-            return None
-        begin = max(share.last.get(str(row.lane), 0.0), clock)
-        finish = begin + self._cost_of(row) / share.weight
-        return Foreseen(row.model_copy(update={"vft": finish}), clock)
+    async def is_next(self, row: QueueRow) -> bool:
+        """Whether a new row would be claimed at once."""
+        return row.project not in await self.caps() and await self._head(row.lane) is None
 
-    async def charge(self, foreseen: Foreseen) -> None:
-        """Its project pays for it as for any other."""
-        await self._chain(foreseen.row.project, foreseen.row.lane, foreseen.clock, [foreseen.row])
+    async def charge(self, row: QueueRow) -> None:
+        """The project of a row that is served already pays for it as for any other."""
+        tagged = await self.retag(row)
+        await self._rows.update_one({"_id": row.id}, {"$set": {"vft": tagged.vft}})
 
     async def retag(self, row: QueueRow) -> QueueRow:
         """A tag as for a newcomer, for a row that changes its lane."""
@@ -87,8 +75,11 @@ class Fairness:
 
     async def caps(self) -> dict[str, int]:
         """The projects that may hold only so many leases at once."""
-        found = self._tenants.find({"cap": {"$gt": 0}}, {"cap": 1})
-        return {tenant["_id"]: tenant["cap"] async for tenant in found}
+        if monotonic() - self._caps_read_at > CAPS_FOR:
+            found = self._tenants.find({"cap": {"$gt": 0}}, {"cap": 1})
+            self._caps = {tenant["_id"]: tenant["cap"] async for tenant in found}
+            self._caps_read_at = monotonic()
+        return self._caps
 
     async def leases(self, project: str) -> int:
         return await self._rows.count_documents({"project": project, "state": RowState.LEASED})

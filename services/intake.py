@@ -195,20 +195,17 @@ class Intake:
         with self._slot.promised() as promise:
             if promise is None or row.after:
                 return False
-            foreseen = await waited_out(lambda: self._fairness.foresee(row), "queue")
-            if foreseen is None:
+            if not await waited_out(lambda: self._fairness.is_next(row), "queue"):
                 return False
-            lease, _ = await asyncio.gather(
-                waited_out(lambda: self._queue.lease_new(foreseen.row), "queue"),
-                waited_out(lambda: self._fairness.charge(foreseen), "queue"),
-            )
+            lease = await waited_out(lambda: self._queue.lease_new(row), "queue")
             if lease is None:
                 return False
             if promise.cancelled():  # the worker is about to stop
                 await waited_out(lambda: self._queue.release(lease), "queue")
             else:
                 promise.set_result(Turn(lease, accepted))
-            return True
+        await waited_out(lambda: self._fairness.charge(row), "queue")
+        return True
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:
         """A run nobody holds ends here; a running one is told by its flag."""
