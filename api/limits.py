@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
 
-from api.promises import promised
+from api.promises import counted, promised
 from api.state import AppRequest
 from schemas.jobs import Idempotency
 from services.accounts import Caller
@@ -40,9 +40,7 @@ async def submit(
         raise
     if admitted.replayed:
         await _give_back(request, budget)
-    else:
-        request.state["estimates"].admitted(admitted.jobs)
-    return admitted
+    return counted(request, admitted)
 
 
 def add_fields(budget: Budget, headers: MutableHeaders) -> None:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 FORGOTTEN_AFTER: Final = 60.0  #: seconds; what is still on its way into the queue
 LATELY: Final = 60.0  #: seconds whose arrivals tell of those to come
-MOST: Final = 0.8  #: of the workers' time
 
 
 class Arrival(NamedTuple):
@@ -30,6 +29,9 @@ class Arrivals:
         self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
 
     def note(self, run: UUID, lane: int, seconds: float) -> None:
+        """Whoever notes a run again changes nothing, as long as the queue does not have it."""
+        if run in self._coming:
+            return
         arrival = Arrival(lane, seconds, self._clock())
         self._coming[run] = arrival
         self._in_order.append(arrival)
@@ -62,13 +64,21 @@ class Arrivals:
         self._counted[(read, lane, workers)] = (len(self._in_order), left, moment)
         return max(left - (self._clock() - moment) * workers, 0.0)
 
-    def overtaking(self, lane: int, workers: int) -> float:
-        """The share of the workers' time that more urgent lanes than `lane` took lately."""
+    def delayed(self, seconds: float, lane: int, workers: int) -> float:
+        """When what takes `seconds` is done while more urgent lanes than `lane` overtake it.
+
+        They are expected to take as much of the workers' time as lately, but not for longer than
+        that was watched: what came in a burst would else come for ever.
+        """
         while self._lately and self._lately[0].at < self._clock() - LATELY:
             over = self._lately.popleft()
             self._taken[over.lane] -= over.seconds
-        taken = sum(seconds for other, seconds in self._taken.items() if other < lane)
-        return min(max(taken, 0.0) / (LATELY * workers), MOST)
+        taken = sum(each for other, each in self._taken.items() if other < lane)
+        once_more = max(taken, 0.0) / workers
+        share = once_more / LATELY
+        return (
+            seconds + once_more if share >= 1 else min(seconds / (1 - share), seconds + once_more)
+        )
 
     def _count_anew(self) -> None:
         self._in_order = list(self._coming.values())

@@ -124,18 +124,16 @@ class Estimates:
     def one_after_another(
         self, asked: Sequence[tuple[GenerationSpec, Lane]]
     ) -> tuple[float | None, ...]:
-        """As `seconds`, of each of a batch: those before it are ahead of it, too.
-
-        What is more urgent and comes later is expected to come as often as lately.
-        """
-        passed = 0.0
+        """As `seconds`, of each of a batch: those before it in its lane are ahead of it, too."""
+        lanes = tuple(Lane)
+        passed = [0.0] * len(lanes)
         expected: list[float | None] = []
         for spec, lane in asked:
-            own = self.own_seconds(spec)
-            passed += own or 0.0
-            shared = max(own or 0.0, passed / self._workers)
-            overtaking = self._arrivals.overtaking(tuple(Lane).index(lane), self._workers)
-            seconds = (self.ahead_seconds(lane) + shared) / (1 - overtaking)
+            own, urgent = self.own_seconds(spec), lanes.index(lane)
+            passed[urgent] += own or 0.0
+            shared = max(own or 0.0, sum(passed[: urgent + 1]) / self._workers)
+            work = self.ahead_seconds(lane) + shared
+            seconds = self._arrivals.delayed(work, urgent, self._workers)
             expected.append(None if own is None else round(seconds, 2))
         return tuple(expected)
 

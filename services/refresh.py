@@ -93,6 +93,7 @@ class Refreshes:
             except (GenerationNotFound, ImageNotFound, InvalidRequest) as error:
                 log.warning("not_refreshed", job_id=str(job.id), reason=error.code)
             else:
+                self._estimates.admitted((again,))
                 runs[job.id] = again.run
                 begun.append(job.id)
         return begun

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import problems
+from api.promises import counted, promised
 from api.requests import from_caller, idempotency, preferred_wait, read_body, traceparent
 from api.state import AppRequest
 from api.studio import showing
@@ -34,15 +35,12 @@ async def create(request: AppRequest) -> Response:
     with from_caller():
         body = wire.SubmitBody.model_validate_json(content or b"{}")
         wish = wish_of(body, caller, request.state["catalogue"])
-    told = {
-        "traceparent": traceparent(request),
-        "estimated_seconds": request.state["estimates"].seconds(wish.spec, wish.lane),
-    }
-    wish = wish.model_copy(update={name: value for name, value in told.items() if value})
     admitted = await request.state["admission"].submit(
-        caller.project, (wish,), idempotency=idempotency(request, caller, content)
+        caller.project,
+        promised(request, (wish,)),
+        idempotency=idempotency(request, caller, content),
     )
-    return await _submitted(request, admitted, 201)
+    return await _submitted(request, counted(request, admitted), 201)
 
 
 async def retry(request: AppRequest) -> Response:
@@ -58,7 +56,7 @@ async def retry(request: AppRequest) -> Response:
     admitted = await request.state["admission"].rerun(
         job, changes, idempotency=idempotency(request, caller, content)
     )
-    return await _submitted(request, admitted, 200)
+    return await _submitted(request, counted(request, admitted), 200)
 
 
 async def ls(request: AppRequest) -> Response:

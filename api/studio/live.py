@@ -156,7 +156,10 @@ async def _kept(request: AppRequest, wanted: Wanted) -> Served | None:
 
 async def _made(request: AppRequest, wanted: Wanted) -> Served:
     """Whoever has to wait has missed, though another's request may have begun the generation."""
+    asked_at = now()
     job = await request.state["live"].job(wanted)
+    if job.created_at >= asked_at:  # begun for this request, or for one beside it
+        request.state["estimates"].admitted((job,))
     (job,) = await until_ended(request, (job,), preferred_wait(request) or LONGEST_WAIT)
     if not job.status.terminal:
         raise NotReady

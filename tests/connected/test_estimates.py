@@ -96,6 +96,14 @@ async def test_those_of_a_batch_are_ahead_of_each_other_and_share_the_workers(mo
     assert expected == (2.0, 2.0, 3.0, 4.0), "never less than its own"
 
 
+async def test_less_urgent_ones_of_a_batch_are_not_ahead(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+
+    expected = estimates.one_after_another([(SPEC, Lane.BATCH), (SPEC, Lane.STANDARD)])
+
+    assert expected == (2.0, 2.0)
+
+
 async def test_what_waits_for_another_is_ahead_too(mongo: Mongo) -> None:
     waiting = make_row(spec=SPEC, lane=2, after=(uuid4(),), state=RowState.WAITING)
     await Queue(mongo, GeneratorSettings()).enqueue([waiting])
@@ -125,3 +133,16 @@ async def test_what_was_just_admitted_is_ahead_until_the_queue_has_it(mongo: Mon
 
     assert before == 4.0
     assert estimates.seconds(SPEC, Lane.INTERACTIVE) == 4.0, "and not twice"
+
+
+async def test_what_came_lately_and_is_more_urgent_is_expected_once_more(mongo: Mongo) -> None:
+    estimates = await measured(mongo, 2.0)
+    row = make_row(spec=SPEC)
+    job = Job(id=row.job, run=row.id, project=row.project, dialect=Dialect.BLOG, spec=SPEC)
+    estimates.admitted([job])
+
+    (alone,) = estimates.one_after_another([(SPEC, Lane.BATCH)])
+    behind = estimates.one_after_another([(SPEC, Lane.BATCH)] * 100)[-1]
+
+    assert alone == pytest.approx((2.0 + 2.0) / (1 - 2.0 / 60), abs=0.01)
+    assert behind == 2.0 + 200.0 + 2.0

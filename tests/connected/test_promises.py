@@ -98,18 +98,19 @@ async def world(migrated: Settings) -> AsyncIterator[World]:
         yield World(migrated, mongo)
 
 
-async def test_of_a_mixed_run_the_median_promise_is_nearly_kept(world: World) -> None:
+@pytest.mark.parametrize("workload", ["mixed", "waves"])
+async def test_the_median_promise_is_nearly_kept(world: World, workload: str) -> None:
     run = Run(world, seed=7)
     await run.learn()
 
-    await run.through(mixed(random.Random(7)))
+    await run.through({"mixed": mixed, "waves": waves}[workload](random.Random(7)))
 
     assert len(run.ended) == len(run.promised) >= 200
     errors = [
         abs(promised - (run.ended[name] - at)) / (run.ended[name] - at) * 100
         for name, (at, promised) in run.promised.items()
     ]
-    sys.stdout.write(f"{len(errors)} promises, median error {median(errors):.1f} %\n")
+    sys.stdout.write(f"{workload}: {len(errors)} promises, median error {median(errors):.1f} %\n")
     assert median(errors) <= AT_MOST
 
 
@@ -122,6 +123,19 @@ def mixed(drawn: random.Random) -> list[Submit]:
         submits.append(Submit(number * 20.0, drafts if number % 2 else images))
     singles = [Submit(drawn.uniform(0, 120), (_wish(drawn, Lane.INTERACTIVE),)) for _ in range(110)]
     return submits + singles
+
+
+def waves(drawn: random.Random) -> list[Submit]:
+    """A batch with drafts, a plain batch and single pictures, again when the singles are made."""
+    submits = []
+    for number in range(4):
+        begin = number * 12.0
+        drafts = with_finals([_drafted(_wish(drawn, Lane.BATCH)) for _ in range(10)])
+        plain = tuple(_wish(drawn, Lane.BATCH) for _ in range(15))
+        singles = [(_wish(drawn, Lane.INTERACTIVE),) for _ in range(15)]
+        together = (drafts, plain, *singles)
+        submits += [Submit(begin + at * 0.02, wishes) for at, wishes in enumerate(together)]
+    return submits
 
 
 def _wish(drawn: random.Random, lane: Lane) -> Wish:

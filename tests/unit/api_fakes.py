@@ -249,6 +249,9 @@ class FakeWaiters:
 
 
 class FakeEstimates:
+    def __init__(self) -> None:
+        self.counted: list[UUID] = []
+
     def seconds(self, spec: GenerationSpec, lane: Lane) -> float:
         return 12.5
 
@@ -256,7 +259,7 @@ class FakeEstimates:
         return tuple(12.5 * (number + 1) for number in range(len(asked)))
 
     def admitted(self, jobs: Sequence[Job]) -> None:
-        return None
+        self.counted += [job.run for job in jobs]
 
 
 class Parts:
@@ -272,6 +275,7 @@ class Parts:
         self.live = FakeLiveCache(lambda: self.jobs.stored, CATALOGUE)
         self.live_urls = FakeLiveUrls()
         self.store = FakeObjectStore()
+        self.estimates = FakeEstimates()
         self.pings: dict[str, Ping] = {"mongo": _answers, "kafka": _answers, "s3": _answers}
         self.settings = Settings(api=ApiSettings.model_validate(api))
 
@@ -299,7 +303,7 @@ class Parts:
                     "object_store": self.store,
                     "waiters": FakeWaiters(),
                     "catalogue": CATALOGUE,
-                    "estimates": FakeEstimates(),
+                    "estimates": self.estimates,
                     "readiness": Readiness(self.pings),
                 },
             )

@@ -80,3 +80,15 @@ def test_a_key_without_a_limit_is_told_none(client: TestClient) -> None:
 
     assert {answer.status_code for answer in answers} == {202}
     assert not any(FIELDS & set(answer.headers) for answer in answers)
+
+
+def test_the_next_is_behind_what_was_admitted_and_not_twice_behind_it() -> None:
+    parts = Parts()
+    with parts.client() as client:
+        client.headers["x-api-key"] = KEY
+        submit(client, **{"idempotency-key": "one"})
+        submit(client, **{"idempotency-key": "one"})
+        submit(client)
+
+    assert parts.estimates.counted == list(parts.jobs.stored)
+    assert len(parts.jobs.stored) == 2

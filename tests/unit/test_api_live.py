@@ -170,6 +170,7 @@ def test_a_picture_that_takes_too_long_is_503_and_asking_again_joins(
 
     assert joined.headers["x-cache-status"] == "MISS"
     assert len(parts.jobs.stored) == 1
+    assert parts.estimates.counted == list(parts.jobs.stored), "whoever joins begins nothing"
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])

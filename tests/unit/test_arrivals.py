@@ -51,18 +51,37 @@ def test_what_never_gets_into_the_queue_is_forgotten() -> None:
     assert arrivals.awaited() == []
 
 
+def test_what_is_noted_again_is_counted_once() -> None:
+    arrivals = Arrivals(Clock())
+    run = uuid4()
+    arrivals.note(run, lane=0, seconds=4.0)
+
+    arrivals.note(run, lane=0, seconds=4.0)
+
+    assert arrivals.backlog(read=0.0, lane=0, workers=1) == 4.0
+    assert arrivals.delayed(10.0, lane=1, workers=1) < 10.0 + 2 * 4.0
+
+
 def test_more_urgent_lanes_overtake_as_often_as_they_did_in_the_last_minute() -> None:
     arrivals = Arrivals(clock := Clock())
     arrivals.note(uuid4(), lane=0, seconds=50.0)
     clock.now = 100.0
     arrivals.note(uuid4(), lane=0, seconds=12.0)
 
-    assert arrivals.overtaking(lane=1, workers=2) == 12.0 / (60 * 2)
-    assert arrivals.overtaking(lane=0, workers=2) == 0.0
+    assert arrivals.delayed(9.0, lane=1, workers=2) == 10.0, "a tenth of the time is theirs"
+    assert arrivals.delayed(9.0, lane=0, workers=2) == 9.0
 
 
-def test_a_flood_leaves_something_for_the_others() -> None:
+def test_a_burst_is_expected_once_more_and_not_for_ever() -> None:
+    arrivals = Arrivals(Clock())
+    arrivals.note(uuid4(), lane=0, seconds=30.0)
+
+    assert arrivals.delayed(15.0, lane=2, workers=1) == 30.0
+    assert arrivals.delayed(600.0, lane=2, workers=1) == 630.0
+
+
+def test_a_flood_that_leaves_nothing_is_waited_for_once() -> None:
     arrivals = Arrivals(Clock())
     arrivals.note(uuid4(), lane=0, seconds=1_000.0)
 
-    assert arrivals.overtaking(lane=2, workers=1) == 0.8
+    assert arrivals.delayed(1.0, lane=2, workers=1) == 1_001.0
