@@ -33,7 +33,7 @@ async def submit(
         return admitted
     budget = await count(request, caller)
     try:
-        told = promised(request, wishes)
+        told = promised(request, caller.project, wishes)
         admitted = await admission.submit(caller.project, told, idempotency=idempotency)
     except DarkroomError:
         await _give_back(request, budget)

@@ -10,10 +10,10 @@ from api.state import AppRequest
 from services.admission import Admitted, Wish
 
 
-def promised(request: AppRequest, wishes: Sequence[Wish]) -> list[Wish]:
+def promised(request: AppRequest, project: str, wishes: Sequence[Wish]) -> list[Wish]:
     """Those of one request are made one after another."""
     expected = request.state["estimates"].one_after_another(
-        [(wish.spec, wish.lane) for wish in wishes]
+        project, [(wish.spec, wish.lane) for wish in wishes]
     )
     told = [
         {"traceparent": traceparent(request), "estimated_seconds": seconds} for seconds in expected

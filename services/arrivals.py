@@ -8,14 +8,20 @@ from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from services.standing import Waits
+
 FORGOTTEN_AFTER: Final = 60.0  #: seconds; what is still on its way into the queue
 LATELY: Final = 60.0  #: seconds whose arrivals tell of those to come
 
 
 class Arrival(NamedTuple):
-    lane: int
+    waits: Waits
     seconds: float  #: of one worker
     at: float
+
+    @property
+    def lane(self) -> int:
+        return self.waits.lane
 
 
 class Arrivals:
@@ -25,18 +31,24 @@ class Arrivals:
         self._coming: dict[UUID, Arrival] = {}  # run -> what the queue is not known to have
         self._in_order: list[Arrival] = []  # the same
         self._counted: dict[tuple[float, int, int], tuple[int, float, float]] = {}
+        self._of: defaultdict[Waits, float] = defaultdict(float)  # the same, seconds
         self._lately: deque[Arrival] = deque()
         self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
 
-    def note(self, run: UUID, lane: int, seconds: float) -> None:
+    def note(self, run: UUID, waits: Waits, seconds: float) -> None:
         """Whoever notes a run again changes nothing, as long as the queue does not have it."""
         if run in self._coming:
             return
-        arrival = Arrival(lane, seconds, self._clock())
+        arrival = Arrival(waits, seconds, self._clock())
         self._coming[run] = arrival
         self._in_order.append(arrival)
+        self._of[waits] += seconds
         self._lately.append(arrival)
-        self._taken[lane] += seconds
+        self._taken[waits.lane] += seconds
+
+    def of(self, waits: Waits) -> float:
+        """Seconds that the queue is not known to have."""
+        return self._of.get(waits, 0.0)
 
     def awaited(self) -> list[UUID]:
         """Runs to look for in the queue; those that Kafka has not taken for long are forgotten."""
@@ -82,4 +94,7 @@ class Arrivals:
 
     def _count_anew(self) -> None:
         self._in_order = list(self._coming.values())
+        self._of.clear()
+        for each in self._in_order:
+            self._of[each.waits] += each.seconds
         self._counted.clear()

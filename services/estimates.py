@@ -18,6 +18,7 @@ from services.arrivals import Arrivals
 from services.engine.catalogue import Catalogue
 from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
+from services.standing import Standing, Waits
 
 KEPT: Final = 50  #: durations of each kind of picture
 WORKERS: Final = "workers"  #: the document that tells who generates
@@ -83,7 +84,7 @@ class Estimates:
         self._mongo = mongo
         self._catalogue = catalogue
         self._medians: dict[Kind, float] = {}
-        self._ahead: dict[int, float] = {}  # lane -> seconds of one worker
+        self._standing = Standing({}, held=0.0, weights={})
         self._arrivals = Arrivals(clock)
         self._workers = 1
 
@@ -95,14 +96,14 @@ class Estimates:
         self._workers = max(await self._alive(), 1)
         found = self._mongo.queue.find({"_id": {"$in": self._arrivals.awaited()}}, {"_id": 1})
         arrived = [row["_id"] async for row in found]
-        self._ahead = await self._waiting()
+        self._standing = await self._read_queue()
         self._arrivals.queue_read(arrived)
 
     def admitted(self, jobs: Sequence[Job]) -> None:
         """They are ahead of the next, though their rows are not in the queue yet."""
         for job in jobs:
             seconds = self.own_seconds(job.spec) or 0.0
-            self._arrivals.note(job.run, tuple(Lane).index(job.lane), seconds)
+            self._arrivals.note(job.run, _waits(job.project, job.lane), seconds)
 
     def picture_seconds(self, kind: Kind) -> float | None:
         """Of one picture; of another size or tier, in proportion to pixels and steps."""
@@ -116,24 +117,23 @@ class Estimates:
         steps = tiers[kind.tier].num_inference_steps / tiers[nearest.tier].num_inference_steps
         return self._medians[nearest] * steps * kind.pixels / nearest.pixels
 
-    def seconds(self, spec: GenerationSpec, lane: Lane) -> float | None:
+    def seconds(self, project: str, spec: GenerationSpec, lane: Lane) -> float | None:
         """From now to the pictures: what is ahead in the queue, shared by the workers, and own."""
-        (expected,) = self.one_after_another([(spec, lane)])
+        (expected,) = self.one_after_another(project, [(spec, lane)])
         return expected
 
     def one_after_another(
-        self, asked: Sequence[tuple[GenerationSpec, Lane]]
+        self, project: str, asked: Sequence[tuple[GenerationSpec, Lane]]
     ) -> tuple[float | None, ...]:
         """As `seconds`, of each of a batch: those before it in its lane are ahead of it, too."""
-        lanes = tuple(Lane)
-        passed = [0.0] * len(lanes)
+        passed = [0.0] * len(Lane)
         expected: list[float | None] = []
         for spec, lane in asked:
-            own, urgent = self.own_seconds(spec), lanes.index(lane)
-            passed[urgent] += own or 0.0
-            shared = max(own or 0.0, sum(passed[: urgent + 1]) / self._workers)
-            work = self.ahead_seconds(lane) + shared
-            seconds = self._arrivals.delayed(work, urgent, self._workers)
+            own, waits = self.own_seconds(spec), _waits(project, lane)
+            passed[waits.lane] += own or 0.0
+            shared = max(own or 0.0, sum(passed[: waits.lane + 1]) / self._workers)
+            work = self._ahead(waits, passed[waits.lane]) + shared
+            seconds = self._arrivals.delayed(work, waits.lane, self._workers)
             expected.append(None if own is None else round(seconds, 2))
         return tuple(expected)
 
@@ -143,11 +143,16 @@ class Estimates:
         own = self.picture_seconds(Kind.of(spec).model_copy(update={"model": model}))
         return None if own is None else own * spec.num_images
 
-    def ahead_seconds(self, lane: Lane) -> float:
-        """Until what is in the queue is done."""
-        urgent = tuple(Lane).index(lane)
-        ahead = sum(seconds for other, seconds in self._ahead.items() if other <= urgent)
-        return self._arrivals.backlog(ahead, urgent, self._workers) / self._workers
+    def ahead_seconds(self, project: str, lane: Lane) -> float:
+        """Until what the project has in the queue is done."""
+        return self._ahead(_waits(project, lane), 0.0)
+
+    def _ahead(self, waits: Waits, own: float) -> float:
+        """What waits, but for what the fair order leaves for after `own` more seconds of it."""
+        until = self._standing.until(waits.lane)
+        backlog = self._arrivals.backlog(until, waits.lane, self._workers)
+        before = self._standing.of(waits) + self._arrivals.of(waits) + own
+        return max(backlog - self._standing.after(waits, before), 0.0) / self._workers
 
     @property
     def workers(self) -> int:
@@ -158,28 +163,31 @@ class Estimates:
         since = now() - SILENT_AFTER
         return sum(seen > since for seen in (document or {}).get("seen", {}).values())
 
-    async def _waiting(self) -> dict[int, float]:
+    async def _read_queue(self) -> Standing:
         """What a worker holds gives way to nobody, whatever its lane; half of it is done."""
-        held = {"$eq": ["$state", RowState.LEASED]}
+        parts = ("state", "lane", "project", *(f"spec.{name}" for name in Kind.model_fields))
         pipeline: list[Document] = [
             {"$match": {"state": {"$in": list(UNDECIDED)}}},
             {
                 "$group": {
-                    "_id": {
-                        "lane": {"$cond": [held, 0, "$lane"]},
-                        "held": held,
-                        "model": "$spec.model",
-                        "tier": "$spec.tier",
-                        "width": "$spec.width",
-                        "height": "$spec.height",
-                    },
+                    "_id": {name.removeprefix("spec."): f"${name}" for name in parts},
                     "pictures": {"$sum": "$spec.num_images"},
                 }
             },
         ]
-        ahead: dict[int, float] = defaultdict(float)
+        held = 0.0
+        waiting: dict[Waits, float] = defaultdict(float)
         async for group in self._mongo.queue.aggregate(pipeline):
-            seconds = self.picture_seconds(Kind.model_validate(group["_id"]))
-            left = 0.5 if group["_id"]["held"] else 1.0
-            ahead[group["_id"]["lane"]] += (seconds or 0.0) * group["pictures"] * left
-        return ahead
+            kind = group["_id"]
+            seconds = (self.picture_seconds(Kind.model_validate(kind)) or 0.0) * group["pictures"]
+            if kind["state"] == RowState.LEASED:
+                held += seconds / 2
+            else:
+                waiting[Waits(kind["lane"], kind["project"])] += seconds
+        found = self._mongo.tenants.find({"weight": {"$exists": True, "$ne": 1.0}}, {"weight": 1})
+        weights = {tenant["_id"]: tenant["weight"] async for tenant in found}
+        return Standing(waiting, held, weights)
+
+
+def _waits(project: str, lane: Lane) -> Waits:
+    return Waits(tuple(Lane).index(lane), project)

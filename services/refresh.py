@@ -70,7 +70,8 @@ class Refreshes:
         provenance = await self._provenance.of_flow(project, flow_id)
         found = stale(provenance.built, provenance.today)
         jobs = [provenance.jobs[each.generation] for each in found]
-        ahead = max((self._estimates.ahead_seconds(job.lane) for job in jobs), default=0.0)
+        lanes = {job.lane for job in jobs}
+        ahead = max((self._estimates.ahead_seconds(project, lane) for lane in lanes), default=0.0)
         ends: dict[UUID, float] = {}
         for each, job in zip(found, jobs, strict=True):
             ready = max((ends[name] for name in each.awaited), default=ahead)

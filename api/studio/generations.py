@@ -37,7 +37,7 @@ async def create(request: AppRequest) -> Response:
         wish = wish_of(body, caller, request.state["catalogue"])
     admitted = await request.state["admission"].submit(
         caller.project,
-        promised(request, (wish,)),
+        promised(request, caller.project, (wish,)),
         idempotency=idempotency(request, caller, content),
     )
     return await _submitted(request, counted(request, admitted), 201)
@@ -50,7 +50,8 @@ async def retry(request: AppRequest) -> Response:
         body = wire.Overrides.model_validate_json(content or b"{}")
     job = await _found(request, caller)
     changes = changes_of(body, job, request.state["catalogue"])
-    expected = request.state["estimates"].seconds(changes.applied(job), job.lane)
+    spec = changes.applied(job)
+    expected = request.state["estimates"].seconds(caller.project, spec, job.lane)
     told = {"traceparent": traceparent(request), "estimated_seconds": expected}
     changes = changes.model_copy(update=told)
     admitted = await request.state["admission"].rerun(

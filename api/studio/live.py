@@ -125,7 +125,7 @@ def _asked(
         aspect_ratio=query.aspect_ratio,
         url=url,
         traceparent=traceparent(request),
-        estimated_seconds=request.state["estimates"].seconds(spec, Lane.INTERACTIVE),
+        estimated_seconds=request.state["estimates"].seconds(project, spec, Lane.INTERACTIVE),
     )
 
 

@@ -34,6 +34,7 @@ AT_MOST: Final = 30.0  #: percent
 class Submit(NamedTuple):
     at: float
     wishes: tuple[Wish, ...]
+    project: str = "ada"
 
 
 class Run:
@@ -78,12 +79,12 @@ class Run:
         return mean * max(0.3, self._random.gauss(1.0, SPREAD))
 
     async def _submit(self, submit: Submit) -> None:
-        self._now = submit.at
+        self._now, self._world.project = submit.at, submit.project
         if submit.at >= self._refreshed + REFRESHED_EVERY:
             await self._estimates.refresh()
             self._refreshed = submit.at
         expected = self._estimates.one_after_another(
-            [(wish.spec, wish.lane) for wish in submit.wishes]
+            submit.project, [(wish.spec, wish.lane) for wish in submit.wishes]
         )
         jobs = await self._world.submitted(*submit.wishes)
         self._estimates.admitted(jobs)
@@ -98,12 +99,13 @@ async def world(migrated: Settings) -> AsyncIterator[World]:
         yield World(migrated, mongo)
 
 
-@pytest.mark.parametrize("workload", ["mixed", "waves"])
+@pytest.mark.parametrize("workload", ["mixed", "waves", "shared"])
 async def test_the_median_promise_is_nearly_kept(world: World, workload: str) -> None:
     run = Run(world, seed=7)
     await run.learn()
+    workloads = {"mixed": mixed, "waves": waves, "shared": shared}
 
-    await run.through({"mixed": mixed, "waves": waves}[workload](random.Random(7)))
+    await run.through(workloads[workload](random.Random(7)))
 
     assert len(run.ended) == len(run.promised) >= 200
     errors = [
@@ -135,6 +137,18 @@ def waves(drawn: random.Random) -> list[Submit]:
         singles = [(_wish(drawn, Lane.INTERACTIVE),) for _ in range(15)]
         together = (drafts, plain, *singles)
         submits += [Submit(begin + at * 0.02, wishes) for at, wishes in enumerate(together)]
+    return submits
+
+
+def shared(drawn: random.Random) -> list[Submit]:
+    """Two projects' floods, and small batches of a third all the time."""
+    submits = [
+        Submit(0.0, tuple(_wish(drawn, Lane.BATCH) for _ in range(60)), "flood"),
+        Submit(5.0, tuple(_wish(drawn, Lane.BATCH) for _ in range(40)), "tide"),
+    ]
+    for number in range(25):
+        wishes = tuple(_wish(drawn, Lane.BATCH) for _ in range(4))
+        submits.append(Submit(5.5 + number * 5.0, wishes))
     return submits
 
 

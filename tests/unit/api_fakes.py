@@ -252,10 +252,12 @@ class FakeEstimates:
     def __init__(self) -> None:
         self.counted: list[UUID] = []
 
-    def seconds(self, spec: GenerationSpec, lane: Lane) -> float:
+    def seconds(self, project: str, spec: GenerationSpec, lane: Lane) -> float:
         return 12.5
 
-    def one_after_another(self, asked: Sequence[tuple[GenerationSpec, Lane]]) -> tuple[float, ...]:
+    def one_after_another(
+        self, project: str, asked: Sequence[tuple[GenerationSpec, Lane]]
+    ) -> tuple[float, ...]:
         return tuple(12.5 * (number + 1) for number in range(len(asked)))
 
     def admitted(self, jobs: Sequence[Job]) -> None:

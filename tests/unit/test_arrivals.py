@@ -3,6 +3,9 @@
 from uuid import uuid4
 
 from services.arrivals import Arrivals
+from services.standing import Waits
+
+DEMO = "demo"
 
 
 class Clock:
@@ -16,7 +19,7 @@ class Clock:
 def test_what_was_read_and_what_came_since_drain_together() -> None:
     arrivals = Arrivals(clock := Clock())
     clock.now = 1.0
-    arrivals.note(uuid4(), lane=0, seconds=4.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=4.0)
     clock.now = 2.0
 
     left = arrivals.backlog(read=6.0, lane=0, workers=2)
@@ -27,7 +30,7 @@ def test_what_was_read_and_what_came_since_drain_together() -> None:
 def test_nothing_drains_before_it_is_there() -> None:
     arrivals = Arrivals(clock := Clock())
     clock.now = 5.0
-    arrivals.note(uuid4(), lane=0, seconds=4.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=4.0)
     clock.now = 6.0
 
     assert arrivals.backlog(read=2.0, lane=0, workers=1) == 3.0
@@ -35,8 +38,8 @@ def test_nothing_drains_before_it_is_there() -> None:
 
 def test_what_the_queue_has_is_counted_there_and_less_urgent_work_nowhere() -> None:
     arrivals = Arrivals(Clock())
-    arrivals.note(known := uuid4(), lane=0, seconds=4.0)
-    arrivals.note(uuid4(), lane=2, seconds=8.0)
+    arrivals.note(known := uuid4(), Waits(0, DEMO), seconds=4.0)
+    arrivals.note(uuid4(), Waits(2, DEMO), seconds=8.0)
 
     arrivals.queue_read([known])
 
@@ -45,7 +48,7 @@ def test_what_the_queue_has_is_counted_there_and_less_urgent_work_nowhere() -> N
 
 def test_what_never_gets_into_the_queue_is_forgotten() -> None:
     arrivals = Arrivals(clock := Clock())
-    arrivals.note(uuid4(), lane=0, seconds=4.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=4.0)
     clock.now = 61.0
 
     assert arrivals.awaited() == []
@@ -54,9 +57,9 @@ def test_what_never_gets_into_the_queue_is_forgotten() -> None:
 def test_what_is_noted_again_is_counted_once() -> None:
     arrivals = Arrivals(Clock())
     run = uuid4()
-    arrivals.note(run, lane=0, seconds=4.0)
+    arrivals.note(run, Waits(0, DEMO), seconds=4.0)
 
-    arrivals.note(run, lane=0, seconds=4.0)
+    arrivals.note(run, Waits(0, DEMO), seconds=4.0)
 
     assert arrivals.backlog(read=0.0, lane=0, workers=1) == 4.0
     assert arrivals.delayed(10.0, lane=1, workers=1) < 10.0 + 2 * 4.0
@@ -64,9 +67,9 @@ def test_what_is_noted_again_is_counted_once() -> None:
 
 def test_more_urgent_lanes_overtake_as_often_as_they_did_in_the_last_minute() -> None:
     arrivals = Arrivals(clock := Clock())
-    arrivals.note(uuid4(), lane=0, seconds=50.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=50.0)
     clock.now = 100.0
-    arrivals.note(uuid4(), lane=0, seconds=12.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=12.0)
 
     assert arrivals.delayed(9.0, lane=1, workers=2) == 10.0, "a tenth of the time is theirs"
     assert arrivals.delayed(9.0, lane=0, workers=2) == 9.0
@@ -74,7 +77,7 @@ def test_more_urgent_lanes_overtake_as_often_as_they_did_in_the_last_minute() ->
 
 def test_a_burst_is_expected_once_more_and_not_for_ever() -> None:
     arrivals = Arrivals(Clock())
-    arrivals.note(uuid4(), lane=0, seconds=30.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=30.0)
 
     assert arrivals.delayed(15.0, lane=2, workers=1) == 30.0
     assert arrivals.delayed(600.0, lane=2, workers=1) == 630.0
@@ -82,6 +85,6 @@ def test_a_burst_is_expected_once_more_and_not_for_ever() -> None:
 
 def test_a_flood_that_leaves_nothing_is_waited_for_once() -> None:
     arrivals = Arrivals(Clock())
-    arrivals.note(uuid4(), lane=0, seconds=1_000.0)
+    arrivals.note(uuid4(), Waits(0, DEMO), seconds=1_000.0)
 
     assert arrivals.delayed(1.0, lane=2, workers=1) == 1_001.0
