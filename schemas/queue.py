@@ -52,3 +52,9 @@ class QueueRow(Value):
     queued_at: Time = Field(default_factory=now)
     traceparent: str | None = None
     spec: GenerationSpec | None = None  #: stripped when done
+
+    @property
+    def wanted(self) -> GenerationSpec:
+        """The spec, of a row that is not decided yet."""
+        assert self.spec is not None, "an undecided row has its spec"
+        return self.spec

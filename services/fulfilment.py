@@ -4,26 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final, NamedTuple
-from uuid import UUID, uuid4
+from typing import Final
 
 import structlog
 
-from schemas.cloudevents import CloudEvent
 from schemas.common import now
 from schemas.events import TerminalEvent
-from schemas.images import Picture
-from schemas.jobs import GenerationSpec, Progress, Stage
-from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS, Topic
-from schemas.verification import Verification
-from services import metrics, run_events
-from services.broker import BROKER_OUTAGES, Publisher
+from schemas.topics import GENERATION_EVENTS
+from services import metrics, progress, run_events
+from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess
 from services.enhancement import Enhancements
 from services.errors import DarkroomError, EngineDied, PermanentError, Stopped
 from services.estimates import Durations
+from services.keeping import Keeping, Kept
 from services.leases import Hold, Leases
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
@@ -33,18 +29,9 @@ from services.sourcing import Prepared, Sourcing
 
 log = structlog.get_logger()
 
-PROGRESS_EVERY: Final = 0.5  #: seconds; two events a second a job are enough for a bar
 STARTED_WITHIN: Final = 2.0  #: seconds that an outcome waits for it: it says so too
 RESTART_PAUSE: Final = 1.0  #: seconds before an engine that can't start is tried again
 STARTS: Final = 3  #: of an engine, before its worker ends
-DENOISING: Final = (10, 90)  #: percent where it begins and ends
-
-
-class Kept(NamedTuple):
-    """What is left of a run."""
-
-    pictures: list[Picture]
-    verification: Verification | None = None
 
 
 class Fulfilment:
@@ -71,11 +58,11 @@ class Fulfilment:
         self._leases = leases
         self._outcomes = outcomes
         self._engine = engine
-        self._store = store
         self._publisher = publisher
         self._durations = durations
         self._enhancements = enhancements
         self._sourcing = sourcing
+        self._keeping = Keeping(queue, store, sourcing)
         self._turn = asyncio.Lock()  # of the engine
 
     async def ready(self) -> None:
@@ -123,12 +110,12 @@ class Fulfilment:
                 raise Stopped
             async with self._started(lease, accepted):
                 prepared = await self._prepared(hold, generated)
-                async with self._named(lease) as images:
+                async with self._keeping.named(lease) as images:
                     made = await self._generate(hold, prepared)
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
-                kept = await self._keep(lease, images, made)
+                kept = await self._keeping.keep(lease, images, made)
             await self._succeed(lease, prepared, made, kept)
         except PermanentError as error:
             await self._commit(lease, run_events.failed(row, error.code, error.message))
@@ -145,7 +132,9 @@ class Fulfilment:
     ) -> AsyncIterator[None]:
         """`started` goes out beside the work, and before its outcome unless the broker is away."""
         event = run_events.started(lease.row, self._worker)
-        publish = partial(self._publish, GENERATION_EVENTS, str(lease.row.job), event)
+        publish = partial(
+            self._publisher.publish, GENERATION_EVENTS, str(lease.row.job), event.encode()
+        )
 
         async def tell() -> None:
             await _done(accepted)
@@ -162,25 +151,9 @@ class Fulfilment:
         finally:
             telling.cancel()
 
-    @asynccontextmanager
-    async def _named(self, lease: Lease) -> AsyncIterator[list[UUID]]:
-        """The pictures' ids are on the row before any upload, written while they are made."""
-        spec = _spec(lease)
-        images = [uuid4() for _ in range(spec.num_images if spec.verifies is None else 0)]
-        keys = [_key(spec, image) for image in images]
-        noting = asyncio.create_task(
-            waited_out(lambda: self._queue.note_uploads(lease, keys), "queue")
-        )
-        try:
-            yield images
-            if not await noting:
-                raise Stopped
-        finally:
-            noting.cancel()
-
     async def _prepared(self, hold: Hold, generated: asyncio.Event) -> Prepared:
         """With the prompt that its model gets; others have the engine while that is written."""
-        spec = _spec(hold.lease)
+        spec = hold.lease.row.wanted
         if not spec.enhance and not spec.references:
             return Prepared(spec, ())
         if spec.enhance and self._enhancements.slow:
@@ -195,7 +168,7 @@ class Fulfilment:
             raise
 
     async def _prepare(self, lease: Lease) -> Prepared:
-        spec = _spec(lease)
+        spec = lease.row.wanted
         if spec.enhance:
             prompt = await self._enhancements.prompt_of(lease.row)
             spec = spec.model_copy(update={"prompt": prompt})
@@ -209,62 +182,11 @@ class Fulfilment:
 
     async def _generate_now(self, hold: Hold, prepared: Prepared) -> Generated:
         spec, references = prepared
-        progress = _Latest()
-        telling = asyncio.create_task(self._tell(hold.lease, progress))
-        try:
+        async with progress.told(self._publisher, hold.lease) as on_progress:
             with hold.stopping(self._engine.stop):
                 return await self._engine.generate(
-                    spec, references=references, on_progress=progress.note
+                    spec, references=references, on_progress=on_progress
                 )
-        finally:
-            progress.clock.stop()
-            telling.cancel()
-
-    async def _tell(self, lease: Lease, progress: "_Latest") -> None:
-        """The newest progress, at most twice a second."""
-        key = str(lease.row.job)
-        told = None
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY)
-            if progress.newest == told:
-                continue
-            told = progress.newest
-            try:
-                event = run_events.progressed(lease.row, told)
-                await self._publish(GENERATION_PROGRESS, key, event)
-            except BROKER_OUTAGES:
-                continue  # the next one tells more
-
-    async def _keep(self, lease: Lease, images: list[UUID], generated: Generated) -> Kept:
-        """A picture that was made to be compared is not stored."""
-        verifies = _spec(lease).verifies
-        if verifies is None:
-            return Kept(await self._store_all(_spec(lease), images, generated))
-        again = generated.pictures[0].png
-        return Kept([], await self._sourcing.verified(lease.row.project, verifies, again))
-
-    async def _store_all(
-        self, spec: GenerationSpec, images: list[UUID], generated: Generated
-    ) -> list[Picture]:
-        pictures = [
-            Picture(
-                image_id=image,
-                relative_path=_key(spec, image),
-                sha256=made.sha256,
-                width=made.width,
-                height=made.height,
-                bytes=len(made.png),
-                seed=made.seed,
-            )
-            for image, made in zip(images, generated.pictures, strict=True)
-        ]
-        puts = [
-            partial(self._store.put, _key(spec, image), made.png, "image/png", made.sha256)
-            for image, made in zip(images, generated.pictures, strict=True)
-        ]
-        with metrics.STAGE_SECONDS.labels(Stage.UPLOADING).time():
-            await asyncio.gather(*(waited_out(put, "s3") for put in puts))
-        return pictures
 
     async def _succeed(
         self, lease: Lease, prepared: Prepared, generated: Generated, kept: Kept
@@ -286,7 +208,7 @@ class Fulfilment:
         )
         await self._commit(lease, event)
         with suppress(*WAITED_OUT):  # an estimate is not worth waiting for
-            await self._durations.note(_spec(lease), generated.generation_seconds)
+            await self._durations.note(lease.row.wanted, generated.generation_seconds)
 
     async def _commit(self, lease: Lease, event: TerminalEvent) -> None:
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
@@ -309,43 +231,8 @@ class Fulfilment:
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
             log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
 
-    async def _publish(self, topic: Topic, key: str, event: CloudEvent) -> None:
-        await self._publisher.publish(topic, key, event.encode())
-
 
 async def _done(accepted: asyncio.Future[None] | None) -> None:
     """However it ended: intake sees to that."""
     if accepted is not None:
         await asyncio.wait({accepted})
-
-
-def _spec(lease: Lease) -> GenerationSpec:
-    assert lease.row.spec is not None, "an undecided row has its spec"
-    return lease.row.spec
-
-
-def _key(spec: GenerationSpec, image: UUID) -> str:
-    """A preset's pictures lie together, under the path that its dialect documents."""
-    if spec.preset is not None:
-        return f"presets/{spec.preset.slug}/gen_{image}.png"
-    return f"generated/{image}.png"
-
-
-class _Latest:
-    """The newest progress of a run; percent never falls."""
-
-    def __init__(self) -> None:
-        self.newest = Progress(stage=Stage.LOADING_MODEL)
-        self.clock = metrics.StageClock()
-
-    def note(self, stage: Stage, step: int, steps: int) -> None:
-        self.clock.enter(stage)
-        first, last = DENOISING
-        percent = {Stage.ENCODING_PROMPT: 5, Stage.DECODING: last, Stage.UPLOADING: 95}.get(
-            stage, 0
-        )
-        if stage is Stage.DENOISING and steps:
-            percent = first + (last - first) * step // steps
-        self.newest = Progress(
-            stage=stage, step=step, steps=steps, percent=max(percent, self.newest.percent)
-        )

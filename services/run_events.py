@@ -32,7 +32,7 @@ LANES: Final = tuple(Lane)
 
 
 def accepted(row: QueueRow, clientref: str | None) -> GenerationAccepted:
-    spec = _spec(row)
+    spec = row.wanted
     data = AcceptedData(
         **_run(row),
         model=spec.model,
@@ -58,7 +58,7 @@ def progressed(row: QueueRow, progress: Progress) -> GenerationProgress:
 
 def completed(row: QueueRow, pictures: Sequence[Picture], **measured: Any) -> GenerationCompleted:  # noqa: ANN401
     """`measured`: the rest of `CompletedData`, which its worker knows."""
-    spec = _spec(row)
+    spec = row.wanted
     data = CompletedData(
         **_run(row),
         attempt=row.attempt,
@@ -98,11 +98,6 @@ def _event(kind: type[E], row: QueueRow, *, data: RunData, attempt: int | None =
 
 def _run(row: QueueRow) -> dict[str, Any]:
     return {"run_id": row.id, "run_number": row.run_number, "flow_id": row.flow_id}
-
-
-def _spec(row: QueueRow) -> GenerationSpec:
-    assert row.spec is not None, "an undecided row has its spec"
-    return row.spec
 
 
 def _prompt_sha256(spec: GenerationSpec) -> str:

@@ -49,7 +49,7 @@ async def show_nothing(process: Process) -> None:
     async def unshown(*_: object) -> None:
         return
 
-    process.outcomes._show = unshown  # type: ignore[method-assign]
+    process.outcomes._show = unshown  # type: ignore[assignment, method-assign]
 
 
 async def retry(process: Process) -> None:

@@ -7,7 +7,8 @@ import pytest
 from schemas.jobs import Stage
 from services import fulfilment
 from services.errors import EngineDied
-from services.fulfilment import STARTS, Fulfilment, _Latest
+from services.fulfilment import STARTS, Fulfilment
+from services.progress import Latest
 
 
 class FrailEngine:
@@ -55,7 +56,7 @@ async def test_a_worker_whose_engine_never_loads_ends_so_that_it_is_counted(
 
 
 def test_percent_never_falls_and_ends_below_a_hundred() -> None:
-    latest = _Latest()
+    latest = Latest()
     shown = [latest.newest.percent]
     told = [
         (Stage.LOADING_MODEL, 0, 0),
@@ -77,7 +78,7 @@ def test_percent_never_falls_and_ends_below_a_hundred() -> None:
 
 
 def test_a_stage_without_steps_is_no_division_by_zero() -> None:
-    latest = _Latest()
+    latest = Latest()
 
     latest.note(Stage.DENOISING, 0, 0)
 
