@@ -195,16 +195,19 @@ class Intake:
         with self._slot.promised() as promise:
             if promise is None or row.after:
                 return False
-            if not await waited_out(lambda: self._fairness.is_next(row), "queue"):
-                return False
-            lease = await waited_out(lambda: self._queue.lease_new(row), "queue")
+            is_next, lease = await asyncio.gather(
+                waited_out(lambda: self._fairness.is_next(row), "queue"),
+                waited_out(lambda: self._queue.lease_new(row), "queue"),
+            )
             if lease is None:
                 return False
-            if promise.cancelled():  # the worker is about to stop
-                await waited_out(lambda: self._queue.release(lease), "queue")
-            else:
+            if served := is_next and not promise.cancelled():
                 promise.set_result(Turn(lease, accepted))
         await waited_out(lambda: self._fairness.charge(row), "queue")
+        if not served:  # something else came first, or the worker is about to stop
+            await asyncio.wait({accepted})
+            await waited_out(lambda: self._queue.release(lease), "queue")
+            self._slot.ring()
         return True
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:
