@@ -8,7 +8,7 @@ from schemas.common import Meta, ProjectId, Time, Value, now
 
 
 class Activity(Value):
-    """What happened in a flow; only the projector writes it."""
+    """What happened in a flow; only the fold writes it."""
 
     last_completed_at: Time | None = None
     last_image_id: UUID | None = None

@@ -183,7 +183,7 @@ class Output(Value):
 
 
 class Run(Value):
-    """One try to fulfil a job: the projector's entry for it."""
+    """One try to fulfil a job: the fold's entry for it."""
 
     number: int
     status: Status = Status.PENDING
@@ -197,7 +197,7 @@ class Run(Value):
 
 
 class JobState(Value):
-    """A fold of the job's events; only the projector writes it.
+    """A fold of the job's events; nothing else writes it.
 
     `run`, `status` and `ended_at` are those of the highest-numbered run seen, kept beside
     `runs` so that lists can be filtered by an index.
@@ -217,7 +217,7 @@ class FirstAsked(Value):
 
 
 class Job(Value):
-    """The document in `jobs`: the request part is the API's, `state` the projector's."""
+    """The document in `jobs`: the request part is the API's, `state` the fold's."""
 
     id: UUID = Field(alias="_id")
     project: ProjectId

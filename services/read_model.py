@@ -1,4 +1,4 @@
-"""What is polled: documents in, `Job`s and `Image`s out. Reads only; the projector writes."""
+"""What is polled: documents in, `Job`s and `Image`s out. Reads only; the fold writes."""
 
 from collections.abc import Sequence
 from uuid import UUID
