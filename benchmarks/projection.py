@@ -1,7 +1,7 @@
 """Events a second into the read model: our fold against one raw bulk operation an event.
 
-Both sides start from records in memory and write the same documents with the same concern, in
-batches of the projector's own size; fetching from Kafka is on neither side.
+Both sides start from records in memory and write the same documents with the same concern, in the
+projector's own batches, one after the other; fetching from Kafka is on neither side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +19,13 @@ from services import heap
 from services.inserts import job_document
 from services.mongo import Document, Mongo, open_mongo
 from services.projection import fold, images_of
+from services.projection_documents import stored
 from services.projection_store import ProjectionStore
 from services.records import Record, Told, read
+from workers.projector import BATCH
 
 PAIRS: Final = 5
-JOBS: Final = 1000  #: a round
-BATCH: Final = 500  #: records: `workers.projector.BATCH`
+JOBS: Final = 2000  #: a round
 AT_LEAST: Final = 0.7
 
 
@@ -76,8 +77,7 @@ def operations(batch: Sequence[Record], states: dict[UUID, JobState]) -> Operati
         told = read(record)
         assert isinstance(told, Told)
         states[told.job] = fold(states.get(told.job, JobState()), told.event)
-        state = states[told.job].model_dump(exclude_none=True)
-        state["runs"] = {str(run): entry for run, entry in state["runs"].items()}
+        state = stored(states[told.job])
         operations.states.append(UpdateOne({"_id": told.job}, {"$set": {"state": state}}))
         for image in images_of(told.event):
             facts = image.model_dump(by_alias=True, exclude={"marks"}, exclude_none=True)

@@ -23,9 +23,10 @@ from schemas.events import (
     ProgressData,
 )
 from schemas.flows import Activity
-from schemas.images import Image, ImageSource
+from schemas.images import Image, ImageSource, Marks
 from schemas.jobs import Failure, JobState, Output, Progress, Run, Stage, Status
 
+UNMARKED: Final = Marks()  #: given, because pydantic copies a default deeply: 20 µs an image
 DONE: Final = Progress(stage=Stage.COMPLETED, percent=100)
 RANKS: Final = {status: status.rank for status in Status}
 STAGES: Final = {stage: place for place, stage in enumerate(Stage)}
@@ -45,7 +46,8 @@ def fold(state: JobState, *events: GenerationEvent) -> JobState:
     for event in events:
         if not isinstance(event, GenerationRejected):  # its job never came to be: it has no run
             run_id, told = event.data.run_id, _told(event)
-            runs[run_id] = _joined(runs[run_id], told) if run_id in runs else told
+            known = runs.get(run_id)
+            runs[run_id] = told if known is None else _joined(known, told)
     if all(run is state.runs.get(run_id) for run_id, run in runs.items()):
         return state
     newest = max(runs, key=lambda key: (runs[key].number, key))
@@ -70,6 +72,7 @@ def images_of(event: GenerationEvent) -> tuple[Image, ...]:
             flow_id=event.data.flow_id,
             model=event.data.model,
             created_at=milliseconds(event.time),
+            marks=UNMARKED,
         )
         for picture in event.data.images
     )
@@ -92,7 +95,8 @@ def activity_of(event: GenerationEvent) -> FlowActivity | None:
 
 def milliseconds(moment: datetime) -> datetime:
     """What BSON keeps of a time, so that a state in memory equals the stored one."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    beyond = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - beyond) if beyond else moment
 
 
 def distance(progress: Progress) -> tuple[int, int, int, int, str]:
@@ -183,12 +187,13 @@ def _joined(known: Run, told: Run) -> Run:
         "accepted_at": _earliest(known.accepted_at, told.accepted_at),
         "started_at": _earliest(known.started_at, told.started_at),
         "ended_at": ahead.ended_at,
-        "progress": max(known.progress, told.progress, key=distance),
+        "progress": _furthest(known.progress, told.progress),
         "output": ahead.output,
         "failure": ahead.failure,
     }
     # of equals the known one was taken, so that identity tells what is new: 2 µs, not 9
-    new = {name: value for name, value in joined.items() if value is not getattr(known, name)}
+    before = known.__dict__
+    new = {name: value for name, value in joined.items() if value is not before[name]}
     return known.model_copy(update=new) if new else known
 
 
@@ -201,6 +206,10 @@ def _decisive(one: Run, other: Run) -> Run:
     return min(
         one, other, key=lambda run: (run.ended_at, run.status, f"{run.output!r}{run.failure!r}")
     )
+
+
+def _furthest(one: Progress, other: Progress) -> Progress:
+    return one if one is other else max(one, other, key=distance)  # the first, of equals
 
 
 def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -5,12 +5,13 @@ what is true. One thing may not happen: that a write is lost under another's. So
 compare-and-set on the document's own `folds`, and who comes too late reads and folds again.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from schemas.common import now
@@ -23,9 +24,11 @@ from services.projection import FlowActivity, activity_of, fold, images_of
 from services.records import Told
 
 Key = tuple[UUID, str]  #: job and project: nobody's event reaches the job of another project
+Events = dict[Key, list[GenerationEvent]]
 
 FRESH: Final = JobState()
 REMEMBERED: Final = 10_000  #: jobs under way whose state need not be read before the next event
+PART: Final = 500  #: events that are written together; smaller ones cost more trips each
 DUPLICATE: Final = 11000
 
 
@@ -47,10 +50,18 @@ class FoldedDocuments:
         self._remembered.clear()
 
     async def fold(self, told: Sequence[Told]) -> int:
-        """Write what the events change and return how many were of jobs that are there."""
-        events: dict[Key, list[GenerationEvent]] = defaultdict(list)
-        for item in told:
-            events[item.job, item.event.projectid].append(item.event)
+        """Write what the events change and return how many were of jobs that are there.
+
+        While one part waits for the database another is folded; no job is in two of them.
+        """
+        parts = [self._fold(part) for part in _parts(told)]
+        outcomes = await asyncio.gather(*parts, return_exceptions=True)  # none is left behind
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return sum(cast(Sequence[int], outcomes))
+
+    async def _fold(self, events: Events) -> int:
         before = await self._known(events)
         ours = [event for key in before for event in events[key]]
         images = [image for event in ours for image in images_of(event)]
@@ -75,7 +86,8 @@ class FoldedDocuments:
 
     async def _read(self, keys: Sequence[Key]) -> dict[Key, Folded]:
         wanted = {"_id": {"$in": list({job for job, _ in keys})}}
-        cursor = self._mongo.jobs.find(wanted, {"project": 1, "state": 1, "folds": 1})
+        fields = {"project": 1, "state": 1, "folds": 1}
+        cursor = self._mongo.jobs.find(wanted, fields, batch_size=len(keys) + 1)  # in one trip
         found = {
             (document["_id"], document["project"]): Folded(
                 _state(document["state"]), document.get("folds", 0)
@@ -90,7 +102,7 @@ class FoldedDocuments:
         if changed:
             updates = [_update(key[0], before[key], after[key]) for key in changed]
             written = await self._mongo.jobs.bulk_write(updates, ordered=False)
-            if written.matched_count < len(updates):
+            if written.modified_count < len(updates):
                 return False
         for key, state in after.items():
             if not state.status.terminal:
@@ -132,9 +144,28 @@ class FoldedDocuments:
                 raise
 
 
-def _after(
-    before: dict[Key, Folded], events: dict[Key, list[GenerationEvent]]
-) -> dict[Key, JobState]:
+def stored(state: JobState) -> Document:
+    """As `state` is in a document, where keys are text."""
+    dumped = state.model_dump(exclude_none=True)
+    return {**dumped, "runs": {str(run): entry for run, entry in dumped["runs"].items()}}
+
+
+def _parts(told: Sequence[Told]) -> Iterator[Events]:
+    events: Events = defaultdict(list)
+    for item in told:
+        events[item.job, item.event.projectid].append(item.event)
+    part, size = {}, 0
+    for key, heard in events.items():
+        part[key] = heard
+        size += len(heard)
+        if size >= PART:
+            yield part
+            part, size = {}, 0
+    if part:
+        yield part
+
+
+def _after(before: dict[Key, Folded], events: Events) -> dict[Key, JobState]:
     return {key: fold(folded.state, *events[key]) for key, folded in before.items()}
 
 
@@ -142,10 +173,16 @@ def _state(stored: Document) -> JobState:
     return JobState.model_validate(stored) if stored.get("runs") else FRESH
 
 
-def _update(job: UUID, before: Folded, after: JobState) -> UpdateOne:
-    as_known = {"_id": job, "folds": before.folds or None}  # None: not there yet
-    changes = {**_changes(before.state, after), "folds": before.folds + 1}
-    return UpdateOne(as_known, {"$set": changes}, hint="_id_")  # else it is planned: +10 µs
+def _update(job: UUID, before: Folded, after: JobState) -> UpdateMany:
+    """Changes nothing where the document is not as it was thought to be.
+
+    Looked up by `_id` alone, which needs no plan; and many, which the driver doesn't repeat, so
+    that the server need not remember it: a repeat of ours is harmless. Together 50 of 120 µs.
+    """
+    as_known = {"$eq": [{"$ifNull": ["$folds", 0]}, before.folds]}
+    written = {"state": {"$literal": stored(after)}, "folds": before.folds + 1}
+    changes = {name: {"$cond": [as_known, new, f"${name}"]} for name, new in written.items()}
+    return UpdateMany({"_id": job}, [{"$set": changes}])
 
 
 def _behind(changed: Sequence[tuple[str, JobState, JobState]], images: Sequence[Image]) -> set[str]:
@@ -158,19 +195,6 @@ def _behind(changed: Sequence[tuple[str, JobState, JobState]], images: Sequence[
         if before.ended_at is not None or (after.ended_at and after.ended_at < late):
             projects.add(project)
     return projects
-
-
-def _changes(before: JobState, after: JobState) -> Document:
-    """Only what differs: a write that leaves `status` alone costs a seventh (no index moves)."""
-    changes: Document = {
-        f"state.{name}": value
-        for name in ("run", "status", "ended_at")
-        if (value := getattr(after, name)) != getattr(before, name)
-    }
-    for run, entry in after.runs.items():
-        if entry is not before.runs.get(run):
-            changes[f"state.runs.{run}"] = entry.model_dump(exclude_none=True)
-    return changes
 
 
 def _only_repeats(error: BulkWriteError) -> bool:

@@ -27,9 +27,6 @@ from services.watchdog import Watchdog
 log = structlog.get_logger()
 
 BATCH: Final = 2000  #: records
-#: Written at a time. A job's number is the same in both topics, so lanes by partition don't
-#: meet at a job; while one waits for the database another folds (4 against 1: 1.6 times as fast).
-LANES: Final = 4
 LINGER: Final = 50  #: milliseconds
 WRITE_WITHIN: Final = 30.0  #: seconds; the driver alone would try for 120
 PATIENCE: Final = timedelta(seconds=60)
@@ -69,23 +66,19 @@ class Projector:
                 self._consumer.seek(assigned[name], offset)
 
     async def _fold(self, batch: dict[TopicPartition, list[Any]]) -> None:
-        lanes: dict[int, list[Record]] = {}
+        records: list[Record] = []
         for partition, found in batch.items():
-            lane, name = lanes.setdefault(partition.partition % LANES, []), _name(partition)
-            lane += (Record(name, record.offset, record.value or b"") for record in found)
-        async with asyncio.timeout(WRITE_WITHIN):
-            outcomes = await asyncio.gather(
-                *(self._store.apply(lane) for lane in lanes.values()), return_exceptions=True
-            )
-        for outcome in outcomes:
-            if isinstance(outcome, OffsetsMoved):
-                log.warning("offsets_moved", partitions=sorted(_name(taken) for taken in batch))
-                self._in_place = False
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
-                metrics.projected(**outcome.model_dump())
-                log.debug("projected", **outcome.model_dump())
+            name = _name(partition)
+            records += (Record(name, record.offset, record.value or b"") for record in found)
+        try:
+            async with asyncio.timeout(WRITE_WITHIN):
+                applied = await self._store.apply(records)
+        except OffsetsMoved:
+            log.warning("offsets_moved", partitions=sorted(_name(taken) for taken in batch))
+            self._in_place = False
+        else:
+            metrics.projected(**applied.model_dump())
+            log.debug("projected", **applied.model_dump())
 
     async def _mind_silence(self) -> None:
         """aiokafka's fetching may end without a word (#983): look whether there is more."""

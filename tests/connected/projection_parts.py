@@ -73,7 +73,7 @@ def accepted(job: Job) -> CloudEvent:
 
 
 def started(job: Job) -> CloudEvent:
-    data = StartedData(run_id=job.run, attempt=1, worker="w")
+    data = StartedData(run_id=job.run, run_number=job.run_number, attempt=1, worker="w")
     return GenerationStarted(**envelope(job), data=data)
 
 

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from schemas.events import EVENTS, GenerationEvent
+from schemas.events import EVENTS, FailedData, GenerationEvent, GenerationFailed
 from schemas.images import Image
-from schemas.jobs import Status
+from schemas.jobs import Failure, Status
+from services import projection_documents
 from services.mongo import Document, Mongo
 from services.projection_documents import FoldedDocuments
 from services.projection_store import Applied, OffsetsMoved, ProjectionStore
@@ -18,6 +19,8 @@ from services.settings import Settings
 from tests.connected.projection_parts import (
     accepted,
     completed,
+    envelope,
+    failed,
     insert_job,
     life,
     progress,
@@ -74,6 +77,23 @@ async def test_a_batch_is_folded_and_its_offset_moves(mongo: Mongo) -> None:
         assert (image.picture, image.job_id, image.project) == (picture, job.id, "demo")
 
 
+async def test_a_large_batch_is_folded_in_parts_and_no_job_is_in_two(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection_documents, "PART", 3)
+    jobs = [await insert_job(mongo) for _ in range(5)]
+    steps = zip(*(life(job) for job in jobs), strict=True)
+
+    applied = await (await opened(mongo)).apply(
+        records([event for step in steps for event in step])
+    )
+
+    assert applied == Applied(folded=20)
+    assert await offset(mongo) == 20
+    stored = await mongo.jobs.find().to_list(None)
+    assert [(job["state"]["status"], job["folds"]) for job in stored] == [("succeeded", 1)] * 5
+
+
 async def test_the_request_part_of_a_job_stays_as_it_was(mongo: Mongo) -> None:
     job = await insert_job(mongo, meta={"kept": True})
     before = await mongo.jobs.find_one({"_id": job.id}, {"state": 0, "folds": 0})
@@ -95,6 +115,31 @@ async def test_a_state_goes_on_from_what_is_stored(mongo: Mongo) -> None:
     run = (await stored_job(mongo, job.id)).current
     assert run.status is Status.SUCCEEDED
     assert run.accepted_at is not None
+
+
+async def test_a_text_that_looks_like_a_field_s_name_is_stored_as_it_is(mongo: Mongo) -> None:
+    job = await insert_job(mongo)
+    failure = {"run_id": job.run, "attempt": 1, "reason": "poison", "message": "$project"}
+    event = GenerationFailed(**envelope(job), data=FailedData(**failure))
+
+    await (await opened(mongo)).apply(records([event]))
+
+    run = (await stored_job(mongo, job.id)).current
+    assert run.failure == Failure(code="poison", message="$project")
+
+
+async def test_a_retry_leaves_nothing_of_the_end_that_is_no_longer_shown(mongo: Mongo) -> None:
+    job = await insert_job(mongo)
+    again = job.model_copy(update={"run": uuid4(), "run_number": 2})
+    store = await opened(mongo)
+    await store.apply(records([failed(job)]))
+
+    await store.apply(records([started(again)], start=1))
+
+    found = await mongo.jobs.find_one({"_id": job.id})
+    assert found is not None
+    assert "ended_at" not in found["state"]
+    assert set(found["state"]["runs"]) == {str(job.run), str(again.run)}
 
 
 async def test_one_that_was_overtaken_hears_so_and_undoes_nothing(mongo: Mongo) -> None:
@@ -219,7 +264,11 @@ async def test_the_reason_holds_none_of_the_text(mongo: Mongo) -> None:
     assert "/tier" in kept["reason"]
 
 
-async def test_a_record_that_breaks_the_fold_stands_alone(mongo: Mongo) -> None:
+@pytest.mark.parametrize("part", [projection_documents.PART, 1])
+async def test_a_record_that_breaks_the_fold_stands_alone(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    monkeypatch.setattr(projection_documents, "PART", part)
     jobs = [await insert_job(mongo) for _ in range(4)]
     same_path = [completed(job, path="generated/same.png") for job in jobs[1:3]]
     store = await opened(mongo)
@@ -229,8 +278,8 @@ async def test_a_record_that_breaks_the_fold_stands_alone(mongo: Mongo) -> None:
     assert applied == Applied(folded=3, quarantined=1)
     states = [(await stored_job(mongo, job.id)).status for job in jobs]
     assert states.count(Status.SUCCEEDED) == 3
-    kept = await mongo.quarantine.find_one({"_id": f"{PARTITION}:2"})
-    assert kept is not None
+    (kept,) = await mongo.quarantine.find().to_list(None)
+    assert kept["_id"] in (f"{PARTITION}:1", f"{PARTITION}:2")  # who comes first has the path
     assert kept["reason"] == "breaks the fold: BulkWriteError"
     assert await offset(mongo) == 4
 
