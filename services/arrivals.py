@@ -12,6 +12,8 @@ from services.standing import Waits
 
 FORGOTTEN_AFTER: Final = 60.0  #: seconds; what is still on its way into the queue
 LATELY: Final = 60.0  #: seconds whose arrivals tell of those to come
+AT_LEAST: Final = 5.0  #: seconds that a burst is taken to have lasted
+AGAIN: Final = 2 / 3  #: of a burst; half to three quarters miss about as much
 
 
 class Arrival(NamedTuple):
@@ -32,7 +34,7 @@ class Arrivals:
         self._in_order: list[Arrival] = []  # the same
         self._counted: dict[tuple[float, int, int], tuple[int, float, float]] = {}
         self._of: defaultdict[Waits, float] = defaultdict(float)  # the same, seconds
-        self._lately: deque[Arrival] = deque()
+        self._lately: defaultdict[int, deque[Arrival]] = defaultdict(deque)  # lane -> the last
         self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
 
     def note(self, run: UUID, waits: Waits, seconds: float) -> None:
@@ -43,7 +45,7 @@ class Arrivals:
         self._coming[run] = arrival
         self._in_order.append(arrival)
         self._of[waits] += seconds
-        self._lately.append(arrival)
+        self._lately[waits.lane].append(arrival)
         self._taken[waits.lane] += seconds
 
     def of(self, waits: Waits) -> float:
@@ -79,18 +81,22 @@ class Arrivals:
     def delayed(self, seconds: float, lane: int, workers: int) -> float:
         """When what takes `seconds` is done while more urgent lanes than `lane` overtake it.
 
-        They are expected to take as much of the workers' time as lately, but not for longer than
-        that was watched: what came in a burst would else come for ever.
+        They are expected to take as much of the workers' time as since their first arrival
+        lately, until most of that has come again: a burst would else go on for ever.
         """
-        while self._lately and self._lately[0].at < self._clock() - LATELY:
-            over = self._lately.popleft()
-            self._taken[over.lane] -= over.seconds
-        taken = sum(each for other, each in self._taken.items() if other < lane)
-        once_more = max(taken, 0.0) / workers
-        share = once_more / LATELY
-        return (
-            seconds + once_more if share >= 1 else min(seconds / (1 - share), seconds + once_more)
-        )
+        self._forget()
+        urgent = [each for other, each in self._lately.items() if other < lane and each]
+        if not urgent:
+            return seconds
+        lasted = max(self._clock() - min(each[0].at for each in urgent), AT_LEAST)
+        taken = sum(self._taken[other] for other in range(lane)) / workers
+        later = seconds + taken * AGAIN
+        return later if taken >= lasted else min(seconds / (1 - taken / lasted), later)
+
+    def _forget(self) -> None:
+        for lane, arrivals in self._lately.items():
+            while arrivals and arrivals[0].at < self._clock() - LATELY:
+                self._taken[lane] -= arrivals.popleft().seconds
 
     def _count_anew(self) -> None:
         self._in_order = list(self._coming.values())
