@@ -9,6 +9,7 @@ from time import perf_counter, process_time
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from aiokafka import TopicPartition
 from pymongo import InsertOne, UpdateOne
 
 from benchmarks.figures import Pair, Row, Side, rate_row
@@ -22,7 +23,8 @@ from services.projection import fold, images_of
 from services.projection_documents import stored
 from services.projection_store import ProjectionStore
 from services.records import Record, Told, read
-from workers.projector import BATCH
+from services.watchdog import Watchdog
+from workers.projector import BATCH, PATIENCE, Projector
 
 PAIRS: Final = 5
 JOBS: Final = 2000  #: a round
@@ -41,7 +43,6 @@ async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -
     pairs: list[Pair] = []
     async with open_mongo(box.settings.mongo) as mongo:
         store = ProjectionStore(mongo)
-        await store.positions([PARTITION])
         await ours(store, await _inserted(mongo, box))
         while len(pairs) < PAIRS or perf_counter() - began < seconds:
             mine = await ours(store, await _inserted(mongo, box))
@@ -50,11 +51,32 @@ async def measure(box: Sandbox, seconds: float, tick: Callable[[float], None]) -
     return rate_row("projected", "1/s", pairs, AT_LEAST)
 
 
+class Fetched:
+    """Stands for aiokafka's consumer: all that comes is in memory already."""
+
+    def __init__(self, told: Sequence[Record]) -> None:
+        topic, _, number = PARTITION.rpartition(":")
+        self._place = TopicPartition(topic, int(number))
+        self.batches = list(_batches(told))
+
+    def assignment(self) -> set[TopicPartition]:
+        return {self._place}
+
+    def seek(self, _place: TopicPartition, _offset: int) -> None:
+        return
+
+    async def getmany(self, **_limits: int) -> dict[TopicPartition, Sequence[Record]]:
+        return {self._place: self.batches.pop(0)}
+
+
 async def ours(store: ProjectionStore, jobs: Sequence[Job]) -> Side:
-    batches = list(_batches(records(jobs)))
+    """The worker's own steps."""
+    fetched = Fetched(records(jobs))
+    projector = Projector(fetched, store, Watchdog(PATIENCE))
     began, cpu = perf_counter(), process_time()
-    for batch in batches:
-        await store.apply(batch)
+    while fetched.batches:
+        await projector.step()
+    await projector.written()
     return _side(began, cpu)
 
 

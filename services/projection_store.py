@@ -16,7 +16,7 @@ from pymongo.errors import BulkWriteError
 from schemas.common import Value, now
 from services.mongo import Mongo
 from services.projection_documents import FoldedDocuments
-from services.records import Record, Told, Unreadable, read
+from services.records import Reading, Record, Told, Unreadable, read
 
 log = structlog.get_logger()
 
@@ -82,11 +82,15 @@ class ProjectionStore:
         self._next.update(positions)
         return positions
 
-    async def apply(self, records: Sequence[Record]) -> Applied:
-        """Fold `records`, each partition in its order; raise `OffsetsMoved` or an outage."""
-        outcomes = [read(record) for record in records]
+    async def apply(
+        self, records: Sequence[Record], readings: Sequence[Reading] | None = None
+    ) -> Applied:
+        """Fold `records`, each partition in its order; raise `OffsetsMoved` or an outage.
+
+        `readings` are what they were read as, if they were.
+        """
         try:
-            return await self._write(records, outcomes)
+            return await self._write(records, readings or [read(record) for record in records])
         except FAULTS as error:
             if not _blames_a_record(error):
                 raise
@@ -114,11 +118,9 @@ class ProjectionStore:
         middle = len(records) // 2
         return await self.apply(records[:middle]) + await self.apply(records[middle:])
 
-    async def _write(
-        self, records: Sequence[Record], outcomes: Sequence[Told | Unreadable]
-    ) -> Applied:
-        told = [item for item in outcomes if isinstance(item, Told)]
-        unreadable = [item for item in outcomes if isinstance(item, Unreadable)]
+    async def _write(self, records: Sequence[Record], readings: Sequence[Reading]) -> Applied:
+        told = [item for item in readings if isinstance(item, Told)]
+        unreadable = [item for item in readings if isinstance(item, Unreadable)]
         if unreadable:
             await self._quarantine(unreadable)
         folded = await self._documents.fold(told) if told else 0

@@ -1,11 +1,15 @@
 """Kafka's bytes in; an event about a job out, or the reason why not."""
 
-from typing import NamedTuple
+import asyncio
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from schemas.events import EVENTS, GenerationEvent
+
+AT_ONCE: Final = 100  #: records, which take a millisecond
 
 
 class Record(NamedTuple):
@@ -30,7 +34,19 @@ class Unreadable(NamedTuple):
     reason: str  #: holds none of the message's text
 
 
-def read(record: Record) -> Told | Unreadable:
+Reading = Told | Unreadable
+
+
+async def read_all(records: Sequence[Record]) -> list[Reading]:
+    """What each comes to; whatever else is under way goes on meanwhile."""
+    readings: list[Reading] = []
+    for start in range(0, len(records), AT_ONCE):
+        readings += map(read, records[start : start + AT_ONCE])
+        await asyncio.sleep(0)
+    return readings
+
+
+def read(record: Record) -> Reading:
     try:
         event = EVENTS.validate_json(record.value)
     except ValidationError as error:

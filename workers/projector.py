@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -19,7 +19,7 @@ from services import heap, metrics, telemetry
 from services.broker import client_settings
 from services.mongo import open_mongo
 from services.projection_store import OffsetsMoved, ProjectionStore
-from services.records import Record
+from services.records import Reading, Record, read_all
 from services.redelivery import kept_up, waited_out
 from services.settings import KafkaSettings, Settings
 from services.watchdog import Watchdog
@@ -41,21 +41,41 @@ class Projector:
         self._watchdog = watchdog
         self._in_place = False  #: the consumer stands where the stored offsets say
         self._fetched_at = time.monotonic()
+        self._writing: asyncio.Task[None] | None = None
 
     def partitions_dealt(self) -> None:
         self._in_place = False
 
     async def step(self) -> None:
-        """Fold one batch; whatever is raised, the next step seeks to what is stored."""
+        """Fetch and read a batch while the one before is written, then begin to write it.
+
+        Whatever is raised, by either, is the end: another starts from what is stored.
+        """
         if not self._in_place:
+            await self.written()
             await self._take_place()
         batch = await self._consumer.getmany(timeout_ms=LINGER, max_records=BATCH)
         self._watchdog.heard()
-        if not batch:
+        records = _records(batch)
+        readings = await read_all(records)
+        await self.written()
+        if not records:
             await self._mind_silence()
         elif self._in_place:  # else it was fetched from another place
             self._fetched_at = time.monotonic()
-            await self._fold(batch)
+            self._writing = asyncio.create_task(self._write(records, readings))
+
+    async def written(self) -> None:
+        """Return when nothing is being written; raise what the last batch met."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            await writing
+
+    async def end(self) -> None:
+        """What is half written is folded again by the next."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _take_place(self) -> None:
         self._in_place = True  # unless partitions are dealt meanwhile
@@ -65,16 +85,13 @@ class Projector:
             if self._in_place:
                 self._consumer.seek(assigned[name], offset)
 
-    async def _fold(self, batch: dict[TopicPartition, list[Any]]) -> None:
-        records: list[Record] = []
-        for partition, found in batch.items():
-            name = _name(partition)
-            records += (Record(name, record.offset, record.value or b"") for record in found)
+    async def _write(self, records: Sequence[Record], readings: Sequence[Reading]) -> None:
         try:
             async with asyncio.timeout(WRITE_WITHIN):
-                applied = await self._store.apply(records)
+                applied = await self._store.apply(records, readings)
         except OffsetsMoved:
-            log.warning("offsets_moved", partitions=sorted(_name(taken) for taken in batch))
+            moved = sorted({record.partition for record in records})
+            log.warning("offsets_moved", partitions=moved)
             self._in_place = False
         else:
             metrics.projected(**applied.model_dump())
@@ -123,13 +140,14 @@ async def joined(
         metadata_max_age_ms=30_000,
         fetch_max_wait_ms=LINGER,
     )
+    projector = Projector(consumer, store, watchdog)
     try:
-        projector = Projector(consumer, store, watchdog)
         topics = [settings.topic_prefix + topic.name for topic in FOLLOWED]
         consumer.subscribe(topics, listener=Dealing(projector))
         await consumer.start()
         yield projector
     finally:
+        await projector.end()
         await consumer.stop()
 
 
@@ -165,6 +183,14 @@ async def main() -> None:
 
 
 FOLLOWED: Final = (GENERATION_EVENTS, GENERATION_PROGRESS)
+
+
+def _records(batch: dict[TopicPartition, list[Any]]) -> list[Record]:
+    records: list[Record] = []
+    for partition, found in batch.items():
+        name = _name(partition)
+        records += (Record(name, record.offset, record.value or b"") for record in found)
+    return records
 
 
 def _name(partition: TopicPartition) -> str:
