@@ -13,7 +13,7 @@ from services.standing import Waits
 FORGOTTEN_AFTER: Final = 60.0  #: seconds; what is still on its way into the queue
 LATELY: Final = 60.0  #: seconds whose arrivals tell of those to come
 AT_LEAST: Final = 5.0  #: seconds that a burst is taken to have lasted
-AGAIN: Final = 2 / 3  #: of a burst; half to three quarters miss about as much
+AGAIN: Final = 0.5  #: of a burst; half to three quarters miss about as much
 
 
 class Arrival(NamedTuple):
@@ -82,7 +82,7 @@ class Arrivals:
         """When what takes `seconds` is done while more urgent lanes than `lane` overtake it.
 
         They are expected to take as much of the workers' time as since their first arrival
-        lately, until most of that has come again: a burst would else go on for ever.
+        lately, until half of that has come again: a burst would else go on for ever.
         """
         self._forget()
         urgent = [each for other, each in self._lately.items() if other < lane and each]
