@@ -1,7 +1,7 @@
 """Commands in -> queue rows, `accepted` and `rejected` events; nothing here generates."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -32,6 +32,8 @@ from services.settings import Settings
 from services.slot import Slot, Turn
 
 log = structlog.get_logger()
+
+Tell = Callable[[QueueRow], asyncio.Future[None]]
 
 
 class Intake:
@@ -162,17 +164,19 @@ class Intake:
     async def _enqueue(self, jobs: Sequence[Job]) -> None:
         """`accepted` goes out before a row can be claimed, so it comes before `started`."""
         rows = [self._row(job) for job in jobs]
-        told = [
-            asyncio.ensure_future(
-                self._publish(str(job.id), run_events.accepted(row, job.clientref))
-            )
-            for row, job in zip(rows, jobs, strict=True)
-        ]
+        references = {job.run: job.clientref for job in jobs}
+        told: list[asyncio.Future[None]] = []
+
+        def tell(row: QueueRow) -> asyncio.Future[None]:
+            event = run_events.accepted(row, references[row.id])
+            told.append(asyncio.ensure_future(self._publish(str(row.job), event)))
+            return told[-1]
+
         try:
-            if rows and await self._serve(rows[0], told[0]):
+            if rows and await self._serve(rows[0], tell):
                 rows = rows[1:]
             if rows:
-                await self._insert(rows, told)
+                await self._insert(rows, [tell(row) for row in rows])
             await asyncio.gather(*told)
         finally:
             for telling in told:
@@ -187,8 +191,8 @@ class Intake:
             await waited_out(partial(self._outcomes.cancel_unleased, overtaken), "queue")
         self._slot.ring()
 
-    async def _serve(self, row: QueueRow, accepted: asyncio.Future[None]) -> bool:
-        """Lease the run to this worker, whose slot is free, while `accepted` is on its way.
+    async def _serve(self, row: QueueRow, tell: Tell) -> bool:
+        """Lease the run to this worker, whose slot is free, before `accepted` has gone out.
 
         Nobody else can claim it, and this worker tells of nothing before that has arrived.
         """
@@ -201,6 +205,7 @@ class Intake:
             )
             if lease is None:
                 return False
+            accepted = tell(row)
             if served := is_next and not promise.cancelled():
                 promise.set_result(Turn(lease, accepted))
         await waited_out(lambda: self._fairness.charge(row), "queue")

@@ -1,6 +1,8 @@
 """One commit point for every outcome: decide on the row, show and publish it, settle the rest."""
 
 import asyncio
+from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -16,6 +18,8 @@ from services.queue import Lease, Queue
 from services.records import Told
 
 log = structlog.get_logger()
+
+SHOWN_WITHIN: Final = 0.05  #: seconds that the stream waits for those who poll, not longer
 
 
 class Outcomes:
@@ -33,6 +37,11 @@ class Outcomes:
             return False
         await self._after_decision(lease.row, event, outcome)
         return True
+
+    async def foresee(self, row: QueueRow) -> None:
+        """An outcome is near: what it will be shown in is read meanwhile."""
+        with suppress(PyMongoError):
+            await self._documents.look(row.job, row.project)
 
     async def cancel_unleased(self, row: QueueRow) -> None:
         event = run_events.cancelled(
@@ -70,7 +79,13 @@ class Outcomes:
 
     async def _after_decision(self, row: QueueRow, event: TerminalEvent, outcome: Outcome) -> None:
         metrics.decided(row, event)
-        await asyncio.gather(self._show(row, event), self._tell(row, outcome))
+        showing = asyncio.create_task(self._show(row, event))
+        try:
+            await asyncio.wait({showing}, timeout=SHOWN_WITHIN)
+            await self._tell(row, outcome)
+            await showing
+        finally:
+            showing.cancel()
         await self.settle(row.id)
 
     async def _show(self, row: QueueRow, event: TerminalEvent) -> None:

@@ -61,6 +61,11 @@ class FoldedDocuments:
                 raise outcome
         return sum(cast(Sequence[int], outcomes))
 
+    async def look(self, job: UUID, project: str) -> None:
+        """Have a document at hand for a fold that follows soon and has no time to lose."""
+        for key, folded in (await self._read([(job, project)])).items():
+            self._remember(key, folded)
+
     async def _fold(self, events: Events) -> int:
         before = await self._known(events)
         ours = [event for key in before for event in events[key]]
