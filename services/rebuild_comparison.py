@@ -7,7 +7,7 @@ from uuid import UUID
 from schemas.images import ImageSource
 from services.mongo import Collection, Document
 from services.rebuild import PATIENCE, Rebuild
-from services.rebuild_looks import Found, Kind, Looks
+from services.rebuild_looks import Found, Kind, Looks, unpublished
 from services.redelivery import waited_out
 
 PAGE: Final = 1000  #: documents
@@ -20,12 +20,13 @@ class Comparison:
 
     What differs and has not changed in between is a difference: the rebuilt one has all of the
     log that the live one had at the first look, and the live one all that the rebuilt one has.
+    Only an outcome is shown before it is on the log: until it is there, nothing is said of its job.
     """
 
     def __init__(self, rebuild: Rebuild) -> None:
         self.jobs = 0
         self.images = 0
-        self.under_way = 0  #: changed at every look
+        self.under_way = 0  #: changed, or was not on the log yet, at every look
         self._rebuild = rebuild
         self._looks = Looks(rebuild)
         self._live, self._side, self._told = rebuild.live, rebuild.side, rebuild.told
@@ -64,14 +65,15 @@ class Comparison:
         for _ in range(LOOKS):
             if not suspects:
                 return
+            ahead = await unpublished(self._live, suspects.values())  # looked up before the end
             await self._rebuild.catch_up()
-            changed: dict[UUID, Found] = {}
+            unsure: dict[UUID, Found] = {}
             async for again in self._again(suspects.values()):
-                if _same(again, suspects[again.id]):
+                if again.job not in ahead and _same(again, suspects[again.id]):
                     yield again
                 else:
-                    changed[again.id] = again
-            suspects = changed
+                    unsure[again.id] = again
+            suspects = unsure
         self.under_way += len(suspects)
 
     async def _again(self, suspects: Iterable[Found]) -> AsyncIterator[Found]:

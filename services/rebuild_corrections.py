@@ -10,7 +10,7 @@ from schemas.images import ImageSource
 from services.library.totals import disturb
 from services.mongo import Mongo
 from services.rebuild import PATIENCE
-from services.rebuild_looks import Found, Kind
+from services.rebuild_looks import Found, Kind, unpublished
 from services.redelivery import waited_out
 
 NOT_PURGED: Final = {"marks.purged_at": None}
@@ -24,7 +24,9 @@ class Corrections:
         self._rebuild = rebuild
 
     async def apply(self, found: Found) -> bool:
-        """False when the document has changed since it was compared."""
+        """False when the document has changed since it was compared, or is ahead of the log."""
+        if await unpublished(self._mongo, [found]):
+            return False
         correct = self._state if found.collection == "jobs" else self._facts
 
         async def work() -> bool:

@@ -1,6 +1,6 @@
 """Documents' ids in -> those whose live and rebuilt selves differ at this moment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +10,8 @@ from pydantic_core import to_jsonable_python
 
 from schemas.common import Value
 from schemas.jobs import Progress
-from services.mongo import Collection, Document
+from schemas.queue import RowState
+from services.mongo import Collection, Document, Mongo
 from services.projection import distance
 from services.rebuild import PATIENCE, Rebuild
 from services.redelivery import waited_out
@@ -37,6 +38,13 @@ class Found(NamedTuple):
         if self.live is None:
             return Kind.MISSING
         return Kind.DIFFERENT if self.rebuilt is not None else Kind.SURPLUS
+
+    @property
+    def job(self) -> UUID | None:
+        """None when a damaged image doesn't say whose it is."""
+        if self.collection == "jobs":
+            return self.id
+        return (self.rebuilt or self.live or {}).get("job_id")
 
 
 class Change(Value):
@@ -81,6 +89,20 @@ class Looks:
             project = (rebuilt or document or {}).get("project", "")
             found.append(Found("images", image, project, document, rebuilt))
         return found
+
+
+async def unpublished(mongo: Mongo, found: Iterable[Found]) -> set[UUID]:
+    """The jobs with an outcome that may be shown already and is not known to be on the log."""
+    wanted = {
+        "job": {"$in": list({each.job for each in found})},
+        "state": RowState.DONE,
+        "published": False,
+    }
+
+    async def read() -> set[UUID]:
+        return set(await mongo.queue.distinct("job", wanted))
+
+    return await waited_out(read, "mongo", PATIENCE)
 
 
 def changes(found: Found) -> list[Change]:

@@ -17,12 +17,17 @@ from typer.testing import CliRunner
 
 from compose.cli import build
 from compose.errors import CommandFailed
+from schemas.queue import QueueRow
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS
+from services import run_events
 from services.broker import Publisher, client_settings
 from services.library.feed import Feed
 from services.library.whole import Library
 from services.mongo import Collection, Document, Mongo, open_mongo
 from services.object_store import S3ObjectStore
+from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
+from services.queue import Queue
 from services.rebuild import Rebuild
 from services.rebuild_corrections import Corrections
 from services.rebuild_looks import Found
@@ -31,6 +36,8 @@ from services.watchdog import Watchdog
 from tests.connected.library_parts import begun_flow
 from tests.connected.log_parts import Day
 from tests.connected.own_stack import own_stack
+from tests.connected.projection_parts import insert_job
+from tests.connected.queue_parts import RememberingPublisher, completed, make_row
 from workers.projector import project
 
 pytestmark = pytest.mark.connected
@@ -254,6 +261,75 @@ async def test_a_state_that_was_folded_since_is_not_overwritten(place: Place) ->
 
     assert not applied
     assert await place.mongo.jobs.find_one({"_id": job["_id"]}) == job
+
+
+async def test_an_outcome_that_is_not_published_yet_is_neither_reported_nor_undone(
+    place: Place,
+) -> None:
+    row = await shown_unpublished(place)
+    shown = await stored(place.mongo)
+    code, lines = await run("rebuild", "--apply")
+
+    assert (code, len(lines)) == (0, 1)
+    assert (lines[0]["differences"], lines[0]["under_way"]) == (0, 2), "the job, its picture"
+    assert await stored(place.mongo) == shown
+
+    await publish_outcome(place, row)
+    assert (await run("rebuild"))[1][-1]["under_way"] == 0
+    await place.mongo.jobs.update_one({"_id": row.job}, {"$set": {"state.status": "failed"}})
+    await place.mongo.images.delete_one({"job_id": row.job})
+    code, lines = await run("rebuild", "--apply")
+
+    assert (code, lines[-1]["applied"]) == (0, 2)
+    assert await stored(place.mongo) == shown
+
+
+async def test_an_outcome_that_was_shown_since_is_not_corrected(place: Place) -> None:
+    row = await shown_unpublished(place)
+    mongo = place.mongo
+    job = await mongo.jobs.find_one({"_id": row.job})
+    image = await mongo.images.find_one({"job_id": row.job})
+    assert job is not None
+    assert image is not None
+    before = {"status": "running", "runs": {}}
+    corrections = Corrections(mongo, uuid4())
+    state = Found("jobs", job["_id"], PROJECT, job["state"], before, job["folds"])
+    facts = Found("images", image["_id"], PROJECT, image, None)
+
+    shown = await stored(mongo)
+    assert not await corrections.apply(state)
+    assert not await corrections.apply(facts)
+    assert await stored(mongo) == shown
+
+    await publish_outcome(place, row)
+
+
+async def shown_unpublished(place: Place) -> QueueRow:
+    """A run that has begun on the log and ended in the documents alone."""
+    job = await insert_job(place.mongo, project=PROJECT)
+    place.day.jobs.append(job)
+    queue = Queue(place.mongo, place.settings.generator)
+    lease = await queue.lease_new(make_row(id=job.id))
+    assert lease is not None
+    async with Publisher.open(place.settings.kafka) as publisher:
+        for event in (run_events.accepted(lease.row, None), run_events.started(lease.row, "w")):
+            await publisher.publish(GENERATION_EVENTS, str(job.id), event.encode())
+    await caught_up(place)
+
+    away = cast(Publisher, RememberingPublisher(outages=[TimeoutError()]))
+    outcomes = Outcomes(queue, away, FoldedDocuments(place.mongo))
+    assert await outcomes.commit(lease, completed(lease.row))
+    assert await place.mongo.images.find_one({"job_id": job.id})
+    return lease.row
+
+
+async def publish_outcome(place: Place, row: QueueRow) -> None:
+    """As the sweep does."""
+    decided = QueueRow.model_validate(await place.mongo.queue.find_one({"_id": row.id}))
+    assert decided.outcome is not None
+    async with Publisher.open(place.settings.kafka) as publisher:
+        await publisher.publish(GENERATION_EVENTS, str(row.job), decided.outcome.event)
+    await Queue(place.mongo, place.settings.generator).published(row.id)
 
 
 @pytest.mark.parametrize(("moved", "said"), [(10**6, "of another log"), (-1, "1 records behind")])
