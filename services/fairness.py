@@ -61,7 +61,7 @@ class Fairness:
 
     async def is_next(self, row: QueueRow) -> bool:
         """Whether a new row would be claimed at once."""
-        return row.project not in await self.caps() and await self._head(row.lane) is None
+        return row.project not in await self.caps() and await self._head(row.lane, 0.0) is None
 
     async def charge(self, row: QueueRow) -> None:
         """The project of a row that is served already pays for it as for any other."""
@@ -123,8 +123,10 @@ class Fairness:
         head, latest = await asyncio.gather(self._head(lane), self._served(lane))
         return latest if head is None else min(head, latest)
 
-    async def _head(self, lane: int) -> float | None:
-        return await self._vft({"lane": lane, "state": RowState.READY}, ASCENDING)
+    async def _head(self, lane: int, least: float = 1e-9) -> float | None:
+        """Without those that have no tag: their worker died before it charged their project."""
+        ready = {"lane": lane, "state": RowState.READY, "vft": {"$gte": least}}
+        return await self._vft(ready, ASCENDING)
 
     async def _served(self, lane: int) -> float:
         served = {"lane": lane, "attempt": {"$gt": 0}}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -34,6 +35,7 @@ from services.slot import Slot, Turn
 log = structlog.get_logger()
 
 Tell = Callable[[QueueRow], asyncio.Future[None]]
+ACCEPTED_WITHIN: Final = 5.0  #: seconds; longer, and a lease that nobody renews might expire
 
 
 class Intake:
@@ -163,6 +165,9 @@ class Intake:
 
     async def _enqueue(self, jobs: Sequence[Job]) -> None:
         """`accepted` goes out before a row can be claimed, so it comes before `started`."""
+        for job in jobs:
+            if job.run_number > 1:  # the run before it may have been seen to end, not heard
+                await waited_out(partial(self._outcomes.publish_of, job.id), "kafka")
         rows = [self._row(job) for job in jobs]
         references = {job.run: job.clientref for job in jobs}
         told: list[asyncio.Future[None]] = []
@@ -199,20 +204,18 @@ class Intake:
         with self._slot.promised() as promise:
             if promise is None or row.after:
                 return False
-            is_next, lease = await asyncio.gather(
-                waited_out(lambda: self._fairness.is_next(row), "queue"),
-                waited_out(lambda: self._queue.lease_new(row), "queue"),
-            )
+            if not await waited_out(lambda: self._fairness.is_next(row), "queue"):
+                return False
+            lease = await waited_out(lambda: self._queue.lease_new(row), "queue")
             if lease is None:
                 return False
             accepted = tell(row)
-            if served := is_next and not promise.cancelled():
+            if promise.cancelled():  # the worker is about to stop
+                await asyncio.wait({accepted}, timeout=ACCEPTED_WITHIN)
+                await waited_out(lambda: self._queue.release(lease), "queue")
+            else:
                 promise.set_result(Turn(lease, accepted))
         await waited_out(lambda: self._fairness.charge(row), "queue")
-        if not served:  # something else came first, or the worker is about to stop
-            await asyncio.wait({accepted})
-            await waited_out(lambda: self._queue.release(lease), "queue")
-            self._slot.ring()
         return True
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:

@@ -13,12 +13,13 @@ from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
-from services.projection_documents import FoldedDocuments
+from services.projection_documents import FAULTS, FoldedDocuments
 from services.queue import Lease, Queue
 from services.records import Told
 
 log = structlog.get_logger()
 
+UNFOLDED: Final = (PyMongoError, *FAULTS)  #: the projector makes up for it, or quarantines it
 SHOWN_WITHIN: Final = 0.05  #: seconds that the stream waits for those who poll, not longer
 
 
@@ -40,7 +41,7 @@ class Outcomes:
 
     async def foresee(self, row: QueueRow) -> None:
         """An outcome is near: what it will be shown in is read meanwhile."""
-        with suppress(PyMongoError):
+        with suppress(*UNFOLDED):
             await self._documents.look(row.job, row.project)
 
     async def cancel_unleased(self, row: QueueRow) -> None:
@@ -49,6 +50,12 @@ class Outcomes:
         )
         if outcome := await self._queue.cancel_unleased(row, event):
             await self._after_decision(row, event, outcome)
+
+    async def publish_of(self, job: UUID) -> None:
+        """What was decided of a job's runs and is not known to be on the stream."""
+        for row in await self._queue.unpublished_of(job):
+            assert row.outcome is not None
+            await self._publish(row, row.outcome)
 
     async def settle(self, run: UUID) -> None:
         """Free the runs that waited for this one; cancel them when it did not succeed."""
@@ -83,16 +90,16 @@ class Outcomes:
         try:
             await asyncio.wait({showing}, timeout=SHOWN_WITHIN)
             await self._tell(row, outcome)
+            await self.settle(row.id)
             await showing
         finally:
             showing.cancel()
-        await self.settle(row.id)
 
     async def _show(self, row: QueueRow, event: TerminalEvent) -> None:
         """Whoever polls need not wait for Kafka and the projector, which folds it again."""
         try:
             await self._documents.fold([Told(row.job, event)])
-        except PyMongoError as error:
+        except UNFOLDED as error:
             log.warning("not_shown", run_id=str(row.id), error=type(error).__name__)
 
     async def _tell(self, row: QueueRow, outcome: Outcome) -> None:

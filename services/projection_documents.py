@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
+from bson.errors import BSONError
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from schemas.common import now
-from schemas.events import GenerationEvent
+from schemas.events import GenerationEvent, TerminalEvent
 from schemas.images import Image
 from schemas.jobs import JobState
 from services.library.totals import LATE, disturb
@@ -30,6 +31,17 @@ FRESH: Final = JobState()
 REMEMBERED: Final = 10_000  #: jobs under way whose state need not be read before the next event
 PART: Final = 500  #: events that are written together; smaller ones cost more trips each
 DUPLICATE: Final = 11000
+#: What a record can be to blame for, in our code or, by its code, in the server's answer.
+FAULTS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BSONError,
+    BulkWriteError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 class Folded(NamedTuple):
@@ -45,6 +57,7 @@ class FoldedDocuments:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._remembered: dict[Key, Folded] = {}
+        self._shown = False  #: the last outcomes were there before us: their workers are quicker
 
     def forget(self) -> None:
         self._remembered.clear()
@@ -67,17 +80,31 @@ class FoldedDocuments:
             self._remember(key, folded)
 
     async def _fold(self, events: Events) -> int:
+        if self._shown:
+            self._forget_ended(events)
         before = await self._known(events)
-        ours = [event for key in before for event in events[key]]
-        images = [image for event in ours for image in images_of(event)]
-        after = _after(before, events)
+        after = self._after(before, events)
+        news = [event for key in _changed(before, after) for event in events[key]]
+        images = [image for event in news for image in images_of(event)]
         await self._disturb(before, after, images)
-        await self._write_facts(ours, images)  # a picture is in `images` before its job shows it
+        await self._write_facts(news, images)  # a picture is in `images` before its job shows it
         while not await self._write_states(before, after):
             before = await self._known(before)
-            after = _after(before, events)
+            after = self._after(before, events)
             await self._disturb(before, after, images)
-        return len(ours)
+        return sum(len(events[key]) for key in before)
+
+    def _forget_ended(self, events: Events) -> None:
+        """A guess that would be wrong costs more than to look."""
+        for key, heard in events.items():
+            if any(isinstance(event, TerminalEvent) for event in heard):
+                self._remembered.pop(key, None)
+
+    def _after(self, before: dict[Key, Folded], events: Events) -> dict[Key, JobState]:
+        after = {key: fold(folded.state, *events[key]) for key, folded in before.items()}
+        if ended := [key for key, state in after.items() if state.status.terminal]:
+            self._shown = all(after[key] is before[key].state for key in ended)
+        return after
 
     async def _known(self, keys: Iterable[Key]) -> dict[Key, Folded]:
         """Taken out of memory until a write has shown that it was right."""
@@ -103,8 +130,7 @@ class FoldedDocuments:
 
     async def _write_states(self, before: dict[Key, Folded], after: dict[Key, JobState]) -> bool:
         """False when a document was not as it was thought to be: the others are written."""
-        changed = [key for key, state in after.items() if state is not before[key].state]
-        if changed:
+        if changed := _changed(before, after):
             updates = [_update(key[0], before[key], after[key]) for key in changed]
             written = await self._mongo.jobs.bulk_write(updates, ordered=False)
             if written.modified_count < len(updates):
@@ -170,8 +196,9 @@ def _parts(told: Sequence[Told]) -> Iterator[Events]:
         yield part
 
 
-def _after(before: dict[Key, Folded], events: Events) -> dict[Key, JobState]:
-    return {key: fold(folded.state, *events[key]) for key, folded in before.items()}
+def _changed(before: dict[Key, Folded], after: dict[Key, JobState]) -> list[Key]:
+    """What is unchanged was written by somebody who had written its facts before."""
+    return [key for key, state in after.items() if state is not before[key].state]
 
 
 def _state(stored: Document) -> JobState:

@@ -9,28 +9,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
-from bson.errors import BSONError
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from schemas.common import Value, now
 from services.mongo import Mongo
-from services.projection_documents import FoldedDocuments
+from services.projection_documents import FAULTS, FoldedDocuments
 from services.records import Reading, Record, Told, Unreadable, read
 
 log = structlog.get_logger()
 
-#: What a record can be to blame for, in our code or, as `POISON_CODES`, in the server's answer.
-FAULTS: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    BSONError,
-    BulkWriteError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
 POISON_CODES: Final = frozenset({11000, 10334})  #: DuplicateKey, BSONObjectTooLarge
 
 
@@ -54,7 +42,7 @@ class Applied(Value):
 
 
 class ProjectionStore:
-    """The one writer of `jobs.state`, of the facts of generated images and of `flows.activity`."""
+    """Kafka's records into `jobs.state`, the facts of generated images and `flows.activity`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo

@@ -235,6 +235,10 @@ class Queue:
         )
         return [QueueRow.model_validate(row) async for row in cursor]
 
+    async def unpublished_of(self, job: UUID) -> list[QueueRow]:
+        found = self._rows.find({"job": job, "state": RowState.DONE, "published": False})
+        return [QueueRow.model_validate(row) async for row in found]
+
     async def settle_run(self, run: UUID) -> list[QueueRow]:
         """After a run's outcome: free the runs that waited for it, return those to cancel."""
         waiting = {"state": RowState.WAITING, "after": run}

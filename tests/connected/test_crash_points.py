@@ -37,8 +37,10 @@ from tests.connected.crash_stories import (
     UNSHOWN_CLAIMS,
     UNSHOWN_RETRIED,
     Story,
+    retry,
+    submit,
 )
-from tests.connected.crash_world import LIFE, Process, World, world_of
+from tests.connected.crash_world import LIFE, Process, World, event_of, kind_of, world_of
 
 pytestmark = pytest.mark.connected
 
@@ -180,6 +182,18 @@ async def test_is_not_made_up_for_without_its_mechanism_after(world: World, row:
 
     with row.without(), pytest.raises(BROKEN):
         await told(world, row.story, fuse)
+
+
+async def test_a_retry_of_what_was_seen_to_end_is_told_of_after_that_end(world: World) -> None:
+    await world.begin()
+    shown = Fuse("jobs.bulk_write", 1)
+    assert not await world.live(shown, submit, *LIFE), "it dies before it publishes"
+
+    await world.live(Fuse(), retry, Process.take_in)
+
+    await world.events.read_on()
+    told = [event_of(record) for record in world.events.records]
+    assert [kind_of(event) for event in told] == ["accepted", "started", "completed", "accepted"]
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -95,6 +95,18 @@ async def test_a_project_that_was_idle_has_saved_up_nothing(line: Line) -> None:
     assert (await line.serve(10)).count("idle") in (5, 6)
 
 
+async def test_a_run_whose_worker_died_before_it_was_charged_sets_nobody_s_clock_back(
+    line: Line,
+) -> None:
+    await line.join("busy", 30)
+    await line.serve(20)
+    await line.queue.enqueue([make_row(project="unlucky", vft=0.0)])
+
+    await line.join("newcomer", 10)
+
+    assert (await line.serve(11)).count("newcomer") in (5, 6)
+
+
 async def test_a_command_that_is_read_again_costs_its_project_nothing(line: Line) -> None:
     rows = await line.join("project", 3)
     before = await line.fairness.share("project")

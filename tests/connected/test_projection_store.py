@@ -158,6 +158,28 @@ async def test_one_that_was_overtaken_hears_so_and_undoes_nothing(mongo: Mongo) 
     assert await offset(mongo) == 4
 
 
+async def test_outcomes_that_their_workers_have_shown_are_looked_up_not_guessed(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await insert_job(mongo) for _ in range(2)]
+    first, second = [life(job) for job in jobs]
+    store, worker = await opened(mongo), FoldedDocuments(mongo)
+    for job, events in zip(jobs, (first, second), strict=True):
+        await store.apply(records(events[:2]))
+        (told,) = life_of(records(events[-1:]))
+        await worker.fold([Told(job.id, told)])
+    await store.apply(records(first[-1:]))
+    before = await everything(mongo)
+    written: list[object] = []
+    monkeypatch.setattr(store._documents, "_insert_missing", written.append)
+    monkeypatch.setattr(projection_documents, "_update", lambda *update: written.append(update))
+
+    assert await store.apply(records(second[-1:])) == Applied(folded=1)
+
+    assert await everything(mongo) == before
+    assert written == []
+
+
 async def test_two_that_write_a_job_at_once_lose_nothing(mongo: Mongo) -> None:
     for _ in range(20):
         job = await insert_job(mongo)

@@ -358,6 +358,21 @@ async def test_an_outcome_is_polled_while_the_broker_is_away(
     assert (polled.status, publisher.sent) == (Status.SUCCEEDED, [])
 
 
+async def test_a_state_of_another_version_keeps_no_outcome_from_the_stream(
+    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+) -> None:
+    row = make_row()
+    await queue.enqueue([row])
+    unknown = {"runs": {str(row.id): {"number": 1, "status": "refining"}}}
+    await mongo.jobs.insert_one({"_id": row.job, "project": row.project, "state": unknown})
+    lease = await claimed(queue)
+
+    await outcomes.foresee(lease.row)
+    assert await outcomes.commit(lease, completed(lease.row))
+
+    assert publisher.kinds(row.job) == ["completed"]
+
+
 async def test_a_broker_that_is_away_holds_up_no_run_that_waits(
     mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
 ) -> None:
