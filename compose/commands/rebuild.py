@@ -44,7 +44,7 @@ class RebuiltLine(Value):
     progress_whole: bool  #: or what has expired was taken from the live states
     jobs: int
     images: int
-    under_way: int  #: jobs that changed at every look
+    under_way: int  #: documents that changed, or were ahead of the log, at every look
     differences: int
     applied: int
 
@@ -144,7 +144,7 @@ def _print(line: DifferenceLine | RebuiltLine) -> None:
     for count, what in (
         (line.missing, "events are of jobs that are not there"),
         (line.unreadable, "records can't be read"),
-        (line.under_way, "jobs changed at every look"),
+        (line.under_way, "documents were under way at every look"),
     ):
         if count:
             err.print(f"{count} {what}")
