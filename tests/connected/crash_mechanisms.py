@@ -1,8 +1,8 @@
 """What makes up for a death, taken away: a row of the table has to fail without its mechanism."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +34,10 @@ async def _nothing(*_: object) -> None:
 
 def _no(*_: object) -> bool:
     return False
+
+
+def _all(before: object, after: dict[Any, Any]) -> list[Any]:
+    return list(after)
 
 
 async def _none(*_: object) -> list[Any]:
@@ -134,6 +138,16 @@ async def _offsets_before_the_fold(
         return await write(self, records, outcomes)
 
 
+@contextmanager
+def a_repeat_is_no_news() -> Iterator[None]:
+    """Neither are states compared nor pictures known again."""
+    with (
+        patch.object(projection_documents, "_changed", _all),
+        patch.object(projection_documents, "_only_repeats", _no),
+    ):
+        yield
+
+
 the_unique_key = _instead(inserts, "job_document", _unkeyed)
 the_outbox = _instead(Outbox, "republish", _nothing)
 one_transaction = _instead(Mongo, "transaction", _apart)
@@ -153,5 +167,4 @@ the_stored_bytes = _instead(Outcomes, "_publish", _told_anew)
 settling_what_waits = _instead(Queue, "settle_waiting", _none)
 deleting_twice = _instead(S3ObjectStore, "delete", _delete_what_is_there)
 folding_first = _instead(ProjectionStore, "_write", _offsets_before_the_fold)
-knowing_pictures_again = _instead(projection_documents, "_only_repeats", _no)
 the_stored_offsets = _instead(ProjectionStore, "positions", _from_the_start)

@@ -128,7 +128,7 @@ ROWS: Final = {
     ),
     "the facts of a picture": Row(UNSHOWN, "images.insert_many", mechanisms.folding_first),
     "the activity of a flow": Row(UNSHOWN_CLAIMS, "flows.bulk_write", mechanisms.folding_first),
-    "the states": Row(UNSHOWN, "jobs.bulk_write", mechanisms.knowing_pictures_again),
+    "the states": Row(UNSHOWN, "jobs.bulk_write", mechanisms.a_repeat_is_no_news),
     "the offsets of the fold": Row(UNSHOWN, "offsets.bulk_write", mechanisms.the_stored_offsets),
 }
 
