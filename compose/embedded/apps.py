@@ -10,6 +10,7 @@ from compose.embedded.wiring import ROOT, environment
 from services.settings import Settings
 
 ALIVE_SECONDS = 1.0  #: a worker that lived this long has passed its start
+KEPT_ALIVE = 75  #: seconds; clients' pools, of 5 to 60, must close idle connections first
 GRACE_SECONDS = 5.0
 
 
@@ -50,6 +51,7 @@ class Api:
             settings,
             *("-m", "uvicorn", "api.app:create_app", "--factory"),
             *("--host", HOST, "--port", str(port), "--http", "httptools", "--loop", "uvloop"),
+            *("--timeout-keep-alive", str(KEPT_ALIVE)),
             *("--no-access-log", "--log-level", "warning"),
         )
         self._port = port

@@ -146,7 +146,7 @@ async def test_tail_follows_until_it_is_interrupted(
         assert line["event"] == json.loads(event.encode())
     process.send_signal(2)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.wait() == 0
 
 

@@ -3,8 +3,11 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx2
@@ -18,6 +21,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 SUBMIT = "/api/v1/images/generate-async"
 JOBS = "/api/v1/images/jobs/"
 PATIENCE = 30.0  #: seconds
+KEPT_BY_HTTPX = 5  #: seconds of an idle connection; requests and browsers keep theirs longer
 ORDER = {"pending": 0, "queued": 0, "processing": 1, "completed": 2, "failed": 2}
 
 
@@ -48,6 +52,16 @@ def test_the_same_seed_gives_the_same_bytes(product: Product, tmp_path: Path) ->
         product.run("generate", "a blue star", "-o", str(file), "--seed", "11")
 
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_connection_that_is_kept_for_as_long_as_clients_do_is_answered(product: Product) -> None:
+    address = urlsplit(product.access["url"])
+    connection = HTTPConnection(str(address.hostname), address.port or 80)
+    with closing(connection):
+        for pause in (0, KEPT_BY_HTTPX + 1):
+            time.sleep(pause)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
 
 
 def test_200_submits_polled_at_once_are_found_and_only_go_forward(product: Product) -> None:
