@@ -138,22 +138,16 @@ INPAINTED = {"references": (Reference(), Reference(role=ReferenceRole.MASK))}
 async def test_a_picture_that_starts_from_another_stays_nearer_to_it(
     engine: EngineProcess,
 ) -> None:
-    reference = drawn("darkgreen")
-    free = await png(engine, trained(prompt="a yellow circle on a blue background"))
+    reference, prompt = drawn("blue"), "a red star on a yellow background"
+    free = await png(engine, trained(prompt=prompt))
     steered = [
-        await png(
-            engine,
-            trained(
-                prompt="a yellow circle on a blue background", strength=strength, **FROM_PICTURE
-            ),
-            reference,
-        )
-        for strength in (0.2, 0.9)
+        await png(engine, trained(prompt=prompt, strength=strength, **FROM_PICTURE), reference)
+        for strength in (0.1, 0.9)
     ]
     near, far, unsteered = [apart(reference, each) for each in (*steered, free)]
 
     assert near < far
-    assert near < unsteered / 2
+    assert near < unsteered * 0.6
 
 
 async def test_what_the_mask_keeps_is_kept_exactly_and_the_rest_is_painted(
@@ -175,10 +169,12 @@ async def test_what_the_mask_keeps_is_kept_exactly_and_the_rest_is_painted(
 
 async def test_what_is_to_be_avoided_is_avoided(engine: EngineProcess) -> None:
     """Less red than with the same noise and prompt alone."""
-    wish = trained(prompt="a circle on a red background", guidance_scale=4)
+    wish = trained(prompt="a red circle", guidance_scale=4)
     plain = pixels(await png(engine, wish))
     avoiding = pixels(
-        await png(engine, wish.model_copy(update={"negative_prompt": "a red background"}))
+        await png(
+            engine, wish.model_copy(update={"negative_prompt": "a circle on a red background"})
+        )
     )
 
     def redness(seen: NDArray[np.float64]) -> float:
