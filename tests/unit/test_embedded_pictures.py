@@ -49,8 +49,10 @@ def rows(pipeline: StableDiffusionPipeline, tmp_path_factory: pytest.TempPathFac
         ("single", "background", 0.95),
         ("single", "colour", 0.9),
         ("single", "place", 0.9),
-        ("single", "shape", 0.8),
-        ("pair", "all", 0.5),
+        ("single", "shape", 0.75),
+        ("pair", "colour", 0.8),
+        ("pair", "relation", 0.8),
+        ("pair", "shape", 0.65),
         ("scene", "element", 0.85),
     ],
 )
