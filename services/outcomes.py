@@ -1,6 +1,7 @@
 """One commit point for every outcome: decide on the row, show and publish it, settle the rest."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -53,9 +54,7 @@ class Outcomes:
 
     async def publish_of(self, job: UUID) -> None:
         """What was decided of a job's runs and is not known to be on the stream."""
-        for row in await self._queue.unpublished_of(job):
-            assert row.outcome is not None
-            await self._publish(row, row.outcome)
+        await self._publish_all(await self._queue.unpublished_of(job))
 
     async def settle(self, run: UUID) -> None:
         """Free the runs that waited for this one; cancel them when it did not succeed."""
@@ -68,9 +67,7 @@ class Outcomes:
             await self._expired(row)
         for doomed in await self._queue.settle_waiting():
             await self.cancel_unleased(doomed)
-        for unpublished in await self._queue.unpublished():  # last: it needs the broker
-            assert unpublished.outcome is not None
-            await self._publish(unpublished, unpublished.outcome)
+        await self._publish_all(await self._queue.unpublished())  # last: it needs the broker
 
     async def _expired(self, row: QueueRow) -> None:
         metrics.EXPIRIES.inc()
@@ -107,6 +104,11 @@ class Outcomes:
             await self._publish(row, outcome)
         except BROKER_OUTAGES as error:  # the sweep publishes it
             log.warning("outcome_delayed", run_id=str(row.id), error=type(error).__name__)
+
+    async def _publish_all(self, rows: Sequence[QueueRow]) -> None:
+        for row in rows:
+            assert row.outcome is not None, "only decided rows are unpublished"
+            await self._publish(row, row.outcome)
 
     async def _publish(self, row: QueueRow, outcome: Outcome) -> None:
         await self._publisher.publish(GENERATION_EVENTS, str(row.job), outcome.event)

@@ -64,6 +64,11 @@ class Store:
         return Applied(quarantined=len(records))
 
 
+async def others_had_their_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
@@ -77,8 +82,7 @@ def projector(store: Store) -> Projector:
 async def test_a_batch_is_written_after_the_one_before(store: Store, projector: Projector) -> None:
     await projector.step()
     ahead = asyncio.create_task(projector.step())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await others_had_their_turns()
 
     assert store.begun == [FIRST]
     store.may_write.set()
@@ -123,8 +127,7 @@ async def test_what_is_being_written_is_stored_before_it_takes_another_place(
     await projector.step()
     projector.partitions_dealt()
     step = asyncio.create_task(projector.step())
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await others_had_their_turns()
 
     assert store.begun == [FIRST]
     store.may_write.set()
