@@ -11,7 +11,7 @@ import structlog
 from schemas.common import now
 from schemas.events import TerminalEvent
 from schemas.topics import GENERATION_EVENTS
-from services import metrics, progress, run_events
+from services import metrics, run_events
 from services.broker import Publisher
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
@@ -19,12 +19,14 @@ from services.engine.process import EngineProcess
 from services.enhancement import Enhancements
 from services.errors import DarkroomError, EngineDied, PermanentError, Stopped
 from services.estimates import Durations
+from services.generating import Generating, unless_ended
 from services.keeping import Keeping, Kept
 from services.leases import Hold, Leases
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
 from services.redelivery import WAITED_OUT, waited_out
+from services.slot import Accepted, Turn, give_back
 from services.sourcing import Prepared, Sourcing
 
 log = structlog.get_logger()
@@ -63,7 +65,6 @@ class Fulfilment:
         self._enhancements = enhancements
         self._sourcing = sourcing
         self._keeping = Keeping(queue, store, sourcing)
-        self._turn = asyncio.Lock()  # of the engine
 
     async def ready(self) -> None:
         """Return when the engine can begin: a lease should not wait for a model to load.
@@ -81,28 +82,41 @@ class Fulfilment:
                     raise
             await asyncio.sleep(RESTART_PAUSE)
 
-    async def fulfil(
-        self,
-        lease: Lease,
-        generated: asyncio.Event,
-        accepted: asyncio.Future[None] | None = None,
-    ) -> None:
+    async def fulfil(self, turn: Turn, generated: asyncio.Event) -> None:
         """Bring the run to its outcome; `generated` is set once the engine is free again.
 
-        Nothing is told of the run before `accepted` is done.
+        Its engine begins at once, and nothing is kept or told of that before the lease is sure.
         """
-        row = lease.row
+        row = turn.lease.row
         trace = {"traceparent": row.traceparent} if row.traceparent else {}
         names = {"job_id": str(row.job), "run_id": str(row.id), **trace}
-        with structlog.contextvars.bound_contextvars(**names), self._leases.holding(lease) as hold:
-            try:
-                await self._attempt(hold, generated, accepted)
-            except asyncio.CancelledError:
-                await self._queue.release(lease)
-                raise
+        with structlog.contextvars.bound_contextvars(**names):
+            async with self._generating(turn) as generating:
+                try:
+                    if (accepted := await turn.confirmed()) is not None:
+                        with self._leases.holding(turn.lease) as hold:
+                            await self._attempt(hold, generated, accepted, generating)
+                except asyncio.CancelledError:
+                    await give_back(turn, self._queue)
+                    raise
+
+    @asynccontextmanager
+    async def _generating(self, turn: Turn) -> AsyncIterator[Generating]:
+        generating = Generating(self._engine, self._publisher)
+        spec = turn.lease.row.wanted
+        if not turn.lease.row.cancel and not spec.enhance and not spec.references:
+            generating.begin(Prepared(spec, ()))
+        try:
+            yield generating
+        finally:
+            await generating.end()
 
     async def _attempt(
-        self, hold: Hold, generated: asyncio.Event, accepted: asyncio.Future[None] | None
+        self,
+        hold: Hold,
+        generated: asyncio.Event,
+        accepted: Accepted,
+        generating: Generating,
     ) -> None:
         lease, row = hold.lease, hold.lease.row
         try:
@@ -111,7 +125,8 @@ class Fulfilment:
             async with self._started(lease, accepted):
                 prepared = await self._prepared(hold, generated)
                 async with self._keeping.named(lease) as images:
-                    made = await self._generate(hold, prepared)
+                    generating.begin(prepared)
+                    made = await generating.done(hold)
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
@@ -129,9 +144,7 @@ class Fulfilment:
             await waited_out(lambda: self._queue.abandon(lease), "queue")
 
     @asynccontextmanager
-    async def _started(
-        self, lease: Lease, accepted: asyncio.Future[None] | None
-    ) -> AsyncIterator[None]:
+    async def _started(self, lease: Lease, accepted: Accepted) -> AsyncIterator[None]:
         """`started` goes out beside the work, and before its outcome unless the broker is away."""
         event = run_events.started(lease.row, self._worker)
         publish = partial(
@@ -139,16 +152,16 @@ class Fulfilment:
         )
 
         async def tell() -> None:
-            await _done(accepted)
+            await asyncio.wait({accepted})  # however it ends: intake sees to that
             await waited_out(publish, "kafka")
 
         telling = asyncio.create_task(tell())
         try:
             yield
-            await _done(accepted)
+            await asyncio.wait({accepted})
             await asyncio.wait({telling}, timeout=STARTED_WITHIN)
         except DarkroomError:  # an outcome too
-            await _done(accepted)
+            await asyncio.wait({accepted})
             raise
         finally:
             telling.cancel()
@@ -160,14 +173,7 @@ class Fulfilment:
             return Prepared(spec, ())
         if spec.enhance and self._enhancements.slow:
             generated.set()
-        preparing = asyncio.create_task(self._prepare(hold.lease))
-        try:
-            with hold.stopping(preparing.cancel):
-                return await preparing
-        except asyncio.CancelledError:
-            if hold.ended:
-                raise Stopped from None
-            raise
+        return await unless_ended(asyncio.create_task(self._prepare(hold.lease)), hold)
 
     async def _prepare(self, lease: Lease) -> Prepared:
         spec = lease.row.wanted
@@ -175,20 +181,6 @@ class Fulfilment:
             prompt = await self._enhancements.prompt_of(lease.row)
             spec = spec.model_copy(update={"prompt": prompt})
         return await self._sourcing.prepared(spec)
-
-    async def _generate(self, hold: Hold, prepared: Prepared) -> Generated:
-        async with self._turn:
-            if hold.ended:
-                raise Stopped
-            return await self._generate_now(hold, prepared)
-
-    async def _generate_now(self, hold: Hold, prepared: Prepared) -> Generated:
-        spec, references = prepared
-        async with progress.told(self._publisher, hold.lease) as on_progress:
-            with hold.stopping(self._engine.stop):
-                return await self._engine.generate(
-                    spec, references=references, on_progress=on_progress
-                )
 
     async def _succeed(
         self, lease: Lease, prepared: Prepared, generated: Generated, kept: Kept
@@ -232,9 +224,3 @@ class Fulfilment:
         event = run_events.cancelled(lease.row, reasons.get(lease.row.id, ""))
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):
             log.info("decided", outcome="cancelled", attempt=lease.row.attempt)
-
-
-async def _done(accepted: asyncio.Future[None] | None) -> None:
-    """However it ended: intake sees to that."""
-    if accepted is not None:
-        await asyncio.wait({accepted})

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
@@ -27,15 +26,14 @@ from services.dead_letters import Record, bury
 from services.errors import InvalidRequest, NotFound, UnreadableMessage
 from services.fairness import Fairness
 from services.outcomes import Outcomes
-from services.queue import Queue
+from services.queue import Lease, Queue
 from services.redelivery import waited_out
 from services.settings import Settings
-from services.slot import Slot, Turn
+from services.slot import Accepted, Slot, Turn, give_back
 
 log = structlog.get_logger()
 
-Tell = Callable[[QueueRow], asyncio.Future[None]]
-ACCEPTED_WITHIN: Final = 5.0  #: seconds; longer, and a lease that nobody renews might expire
+Tell = Callable[[QueueRow], Accepted]
 
 
 class Intake:
@@ -170,9 +168,9 @@ class Intake:
                 await waited_out(partial(self._outcomes.publish_of, job.id), "kafka")
         rows = [self._row(job) for job in jobs]
         references = {job.run: job.clientref for job in jobs}
-        told: list[asyncio.Future[None]] = []
+        told: list[Accepted] = []
 
-        def tell(row: QueueRow) -> asyncio.Future[None]:
+        def tell(row: QueueRow) -> Accepted:
             event = run_events.accepted(row, references[row.id])
             told.append(asyncio.ensure_future(self._publish(str(row.job), event)))
             return told[-1]
@@ -189,7 +187,7 @@ class Intake:
         for run in {run for row in rows for run in row.after}:
             await waited_out(partial(self._outcomes.settle, run), "queue")
 
-    async def _insert(self, rows: Sequence[QueueRow], told: Sequence[asyncio.Future[None]]) -> None:
+    async def _insert(self, rows: Sequence[QueueRow], told: Sequence[Accepted]) -> None:
         tagging = waited_out(lambda: self._fairness.tag(rows), "queue")
         tagged, _ = await asyncio.gather(tagging, asyncio.gather(*told))
         for overtaken in await waited_out(lambda: self._queue.enqueue(tagged), "queue"):
@@ -201,22 +199,31 @@ class Intake:
 
         Nobody else can claim it, and this worker tells of nothing before that has arrived.
         """
-        with self._slot.promised() as promise:
-            if promise is None or row.after:
-                return False
-            if not await waited_out(lambda: self._fairness.is_next(row), "queue"):
-                return False
-            lease = await waited_out(lambda: self._queue.lease_new(row), "queue")
-            if lease is None:
-                return False
-            accepted = tell(row)
-            if promise.cancelled():  # the worker is about to stop
-                await asyncio.wait({accepted}, timeout=ACCEPTED_WITHIN)
-                await waited_out(lambda: self._queue.release(lease), "queue")
-            else:
-                promise.set_result(Turn(lease, accepted))
+        turn = await self._offered(row, tell)
+        if turn is None or await turn.leased is None:
+            return False
+        if self._slot.left(turn):
+            await waited_out(lambda: give_back(turn, self._queue), "queue")
         await waited_out(lambda: self._fairness.charge(row), "queue")
         return True
+
+    async def _offered(self, row: QueueRow, tell: Tell) -> Turn | None:
+        """The engine may begin while the lease is written: until then it costs nobody a thing."""
+        with self._slot.promised() as promise:
+            if promise is None or row.after:
+                return None
+            if not await waited_out(lambda: self._fairness.is_next(row), "queue"):
+                return None
+            if promise.cancelled():
+                return None
+            lease = self._queue.first_lease(row)
+            turn = Turn(lease, asyncio.ensure_future(self._lease(lease, tell)))
+            promise.set_result(turn)
+            return turn
+
+    async def _lease(self, lease: Lease, tell: Tell) -> Accepted | None:
+        written = await waited_out(lambda: self._queue.insert_leased(lease), "queue")
+        return tell(lease.row) if written else None
 
     async def _cancel(self, command: GenerationCancelRequested) -> None:
         """A run nobody holds ends here; a running one is told by its flag."""

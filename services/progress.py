@@ -9,7 +9,6 @@ from schemas.jobs import Progress, Stage
 from schemas.topics import GENERATION_PROGRESS
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
-from services.engine.process import OnProgress
 from services.queue import Lease
 
 EVERY: Final = 0.5  #: seconds; two events a second a job are enough for a bar
@@ -37,12 +36,11 @@ class Latest:
 
 
 @asynccontextmanager
-async def told(publisher: Publisher, lease: Lease) -> AsyncIterator[OnProgress]:
-    """What the engine calls at each step, for as long as it is at the leased run."""
-    latest = Latest()
+async def told(publisher: Publisher, lease: Lease, latest: Latest) -> AsyncIterator[None]:
+    """For as long as the engine is at the leased run."""
     telling = asyncio.create_task(_tell(publisher, lease, latest))
     try:
-        yield latest.note
+        yield
     finally:
         latest.clock.stop()
         telling.cancel()

@@ -78,18 +78,25 @@ class Queue:
         )
         return Lease(row=QueueRow.model_validate(document)) if document else None
 
-    async def lease_new(self, row: QueueRow) -> Lease | None:
-        """Insert a row and claim it in one write; None when it is there already."""
-        leased = row.model_copy(
-            update={"state": RowState.LEASED, "owner": uuid4().hex, "attempt": 1}
+    def first_lease(self, row: QueueRow) -> Lease:
+        """What `insert_leased` writes."""
+        return Lease(
+            row=row.model_copy(
+                update={"state": RowState.LEASED, "owner": uuid4().hex, "attempt": 1}
+            )
         )
-        document = {"$literal": row_document(leased)}  # a prompt may begin with "$"
+
+    async def insert_leased(self, lease: Lease) -> bool:
+        """Insert a row and claim it in one write; False when it is there already."""
+        document = {"$literal": row_document(lease.row)}  # a prompt may begin with "$"
         new = {"$mergeObjects": [document, {"lease_until": self._lease_end()}]}
         there = {"$ne": [{"$type": "$state"}, "missing"]}
         written = await self._rows.update_one(
-            {"_id": row.id}, [{"$replaceWith": {"$cond": [there, "$$ROOT", new]}}], upsert=True
+            {"_id": lease.row.id},
+            [{"$replaceWith": {"$cond": [there, "$$ROOT", new]}}],
+            upsert=True,
         )
-        return None if written.upserted_id is None else Lease(row=leased)
+        return written.upserted_id is not None
 
     async def renew(self, lease: Lease) -> bool:
         """Hold on for another lease; False when somebody else may have the run."""

@@ -92,7 +92,7 @@ async def serve(claims: Claims, fulfilment: Fulfilment, slot: Slot, poll: float)
 
     async def fulfil(turn: Turn, generated: asyncio.Event) -> None:
         try:
-            await fulfilment.fulfil(turn.lease, generated, turn.accepted)
+            await fulfilment.fulfil(turn, generated)
         finally:
             generated.set()
             held.release()
@@ -112,7 +112,7 @@ async def next_turn(claims: Claims, slot: Slot, poll: float) -> Turn:
     while True:
         slot.listen()
         lease = await waited_out(claims.next, "queue")
-        if turn := Turn(lease) if lease else await slot.turn(poll):
+        if turn := Turn.claimed(lease) if lease else await slot.turn(poll):
             metrics.CLAIMS.inc()
             return turn
 

@@ -20,7 +20,6 @@ from services.errors import (
     ModelRefused,
     NanPixels,
     OutOfMemory,
-    Stopped,
     UnknownModel,
 )
 from services.settings import EngineSettings
@@ -33,7 +32,6 @@ REFUSALS: dict[str, type[DarkroomError]] = {
         ModelRefused,
         NanPixels,
         OutOfMemory,
-        Stopped,
         UnknownModel,
     )
 }
@@ -87,7 +85,7 @@ class EngineProcess:
         references: Sequence[bytes] = (),
         on_progress: OnProgress = lambda *_: None,
     ) -> Generated:
-        """Raise a `PermanentError`, `Stopped` after `stop`, or `EngineDied` if the child died.
+        """Raise a `PermanentError`, or `EngineDied` if the child died.
 
         Cancelling the task stops the child at its next step.
         """
@@ -103,11 +101,6 @@ class EngineProcess:
             except asyncio.CancelledError:
                 child.send(messages.pack(Stop(number=number)))
                 raise
-
-    def stop(self) -> None:
-        """The running generation ends at its next step; nothing happens where none runs."""
-        if self._child:
-            self._child.send(messages.pack(Stop(number=self._number)))
 
     async def kill(self) -> None:
         """At once, in the middle of a step; the next generation starts a fresh child."""

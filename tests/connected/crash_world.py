@@ -123,9 +123,6 @@ class QuickEngine:
             self._fuse.blow()
         return generated(spec)
 
-    def stop(self) -> None:
-        return
-
 
 class World:
     """What outlives every process."""
@@ -334,7 +331,7 @@ class Process:
 
     async def _serve(self, waiting: asyncio.Task[Turn | None]) -> None:
         if turn := await waiting:
-            await self.fulfilment.fulfil(turn.lease, asyncio.Event(), turn.accepted)
+            await self.fulfilment.fulfil(turn, asyncio.Event())
 
     async def _ring_after(self, step: Awaitable[None]) -> None:
         await step
@@ -352,7 +349,7 @@ class Process:
 
     async def work(self) -> None:
         while lease := await self.claims.next():
-            await self.fulfilment.fulfil(lease, asyncio.Event())
+            await self.fulfilment.fulfil(Turn.claimed(lease), asyncio.Event())
 
     async def project(self) -> None:
         """From the stored offsets on, as the projector does."""

@@ -20,7 +20,7 @@ from services.engine.encoding import EncodedPicture
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
 from services.enhancement import Enhancements
-from services.errors import EngineDied, NotFound, OutOfMemory, Stopped, Unavailable
+from services.errors import EngineDied, NotFound, OutOfMemory, Unavailable
 from services.estimates import Durations
 from services.fairness import Fairness
 from services.fulfilment import Fulfilment
@@ -31,7 +31,7 @@ from services.outcomes import Outcomes
 from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import ROOT, GeneratorSettings, Settings
-from services.slot import Slot
+from services.slot import Slot, Turn, done
 from services.sourcing import Sourcing
 from tests.conditions import until
 from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
@@ -44,7 +44,7 @@ CATALOGUE = Catalogue.load(Path(ROOT / "models" / "models.yaml"))
 
 
 class FakeEngine:
-    """Makes pictures when `finish` allows it; `stop` ends what runs, as at the next step."""
+    """Makes pictures one after the other, when `finish` allows it; `stopped` counts the others."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -53,7 +53,7 @@ class FakeEngine:
         self.began: list[int | None] = []
         self.references: tuple[bytes, ...] = ()
         self.stopped = 0
-        self._stop = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     async def warm(self) -> None:
         return
@@ -61,25 +61,23 @@ class FakeEngine:
     async def generate(
         self, spec: GenerationSpec, *, references: Sequence[bytes], on_progress: OnProgress
     ) -> Generated:
+        async with self._turn:
+            return await self._generate(spec, references, on_progress)
+
+    async def _generate(
+        self, spec: GenerationSpec, references: Sequence[bytes], on_progress: OnProgress
+    ) -> Generated:
         self.began.append(spec.seed)
         self.references = tuple(references)
-        self._stop.clear()
         on_progress(Stage.DENOISING, 1, 2)
-        waits = [asyncio.create_task(event.wait()) for event in (self.finish, self._stop)]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if self._stop.is_set():
-            raise Stopped
+            await self.finish.wait()
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
         if self.error:
             raise self.error
         return generated(spec)
-
-    def stop(self) -> None:
-        self.stopped += 1
-        self._stop.set()
 
 
 class FakeStore:
@@ -165,7 +163,7 @@ class World:
 
     async def fulfil(self, lease: Lease) -> None:
         async with asyncio.timeout(10):
-            await self.fulfilment.fulfil(lease, asyncio.Event())
+            await self.fulfilment.fulfil(Turn.claimed(lease), asyncio.Event())
 
     async def running(self, lease: Lease) -> asyncio.Task[None]:
         """The task of a run that is in the middle of its generation."""
@@ -409,7 +407,9 @@ async def test_nothing_is_told_of_a_run_before_it_was_accepted(world: World) -> 
     lease = await world.lease()
     accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    fulfilling = asyncio.create_task(world.fulfilment.fulfil(lease, asyncio.Event(), accepted))
+    fulfilling = asyncio.create_task(
+        world.fulfilment.fulfil(Turn(lease, done(accepted)), asyncio.Event())
+    )
     await until(lambda: len(world.store.objects) == 1)
     assert world.publisher.kinds(lease.row.job) == []
     accepted.set_result(None)
@@ -423,7 +423,9 @@ async def test_a_refusal_waits_for_accepted_too(world: World) -> None:
     world.engine.error = OutOfMemory("12 GiB short")
     accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    fulfilling = asyncio.create_task(world.fulfilment.fulfil(lease, asyncio.Event(), accepted))
+    fulfilling = asyncio.create_task(
+        world.fulfilment.fulfil(Turn(lease, done(accepted)), asyncio.Event())
+    )
     await until(lambda: len(world.engine.began) == 1)
     await asyncio.sleep(0.05)
     assert world.publisher.kinds(lease.row.job) == []

@@ -200,8 +200,9 @@ async def test_a_run_is_leased_at_once_to_a_worker_that_has_nothing_to_do(
         turn = await worker
 
     assert turn is not None
-    assert turn.accepted is not None
-    assert turn.accepted.done()
+    accepted = await turn.confirmed()
+    assert accepted is not None
+    assert accepted.done()
     row = await door.row(job.run)
     assert row is not None
     assert (row.state, row.attempt, row.spec) == (RowState.LEASED, 1, job.spec)
@@ -260,26 +261,54 @@ async def test_a_run_that_is_delivered_again_is_leased_to_nobody(
     assert await door.row(job.run) == before
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before it is offered", "after it"])
 async def test_a_worker_that_stops_gives_back_what_it_was_promised(
-    door: Door, commands: TopicTail
+    door: Door, commands: TopicTail, late: bool
 ) -> None:
     await door.mongo.queue.delete_many({})
     job = await submitted(door)
     records = await delivered(commands)
-    lease_new = door.queue.lease_new
 
     async with idle_worker(door) as worker:
-
-        async def stopping(row: QueueRow) -> Lease | None:
-            worker.cancel()
-            return await lease_new(row)
-
-        door.queue.lease_new = stopping  # type: ignore[method-assign]
+        for part, name in ((door.intake._fairness, "is_next"), (door.queue, "first_lease")):
+            setattr(part, name, stopping(worker, getattr(part, name), late == (name != "is_next")))
         await door.intake.take_in(records)
 
     row = await door.row(job.run)
     assert row is not None
     assert (row.state, row.attempt) == (RowState.READY, 0)
+
+
+def stopping(worker: asyncio.Task[Any], step: Callable[..., Any], now: bool) -> Callable[..., Any]:
+    def stopped(*arguments: Any) -> Any:
+        if now:
+            worker.cancel()
+        return step(*arguments)
+
+    return stopped
+
+
+async def test_an_engine_may_begin_while_its_lease_is_written(
+    door: Door, commands: TopicTail
+) -> None:
+    await door.mongo.queue.delete_many({})
+    await submitted(door)
+    insert, open_ = door.queue.insert_leased, asyncio.Event()
+
+    async def slow(lease: Lease) -> bool:
+        await open_.wait()
+        return await insert(lease)
+
+    door.queue.insert_leased = slow  # type: ignore[method-assign]
+    async with idle_worker(door) as worker:
+        taking_in = asyncio.create_task(door.intake.take_in(await delivered(commands)))
+        turn = await worker
+        assert turn is not None
+        assert not turn.leased.done()
+        assert await door.row(turn.lease.row.id) is None
+        open_.set()
+        assert await turn.confirmed() is not None
+        await taking_in
 
 
 async def test_a_job_whose_model_has_gone_since_its_admission_delays_nobody(

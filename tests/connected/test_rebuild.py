@@ -309,8 +309,8 @@ async def shown_unpublished(place: Place) -> QueueRow:
     job = await insert_job(place.mongo, project=PROJECT)
     place.day.jobs.append(job)
     queue = Queue(place.mongo, place.settings.generator)
-    lease = await queue.lease_new(make_row(id=job.id))
-    assert lease is not None
+    lease = queue.first_lease(make_row(id=job.id))
+    assert await queue.insert_leased(lease)
     async with Publisher.open(place.settings.kafka) as publisher:
         for event in (run_events.accepted(lease.row, None), run_events.started(lease.row, "w")):
             await publisher.publish(GENERATION_EVENTS, str(job.id), event.encode())

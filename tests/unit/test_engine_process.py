@@ -23,7 +23,6 @@ from services.errors import (
     InvalidSpec,
     ModelRefused,
     NanPixels,
-    Stopped,
     UnknownModel,
 )
 from services.settings import EngineSettings
@@ -173,30 +172,6 @@ async def test_what_cannot_be_made_is_refused_and_the_next_is_made(
     assert await files(engine, spec(tier=Tier.DRAFT))
 
 
-async def test_a_stopped_generation_ends_at_its_next_step(engine: EngineProcess) -> None:
-    seen = 0
-
-    def stop_at_the_third(_: Stage, step: int, __: int) -> None:
-        nonlocal seen
-        seen = step
-        if step == 3:
-            engine.stop()
-
-    with pytest.raises(Stopped):
-        await engine.generate(
-            spec(width=512, height=512, num_inference_steps=200), on_progress=stop_at_the_third
-        )
-
-    assert seen < 10
-    assert await files(engine, spec())
-
-
-async def test_a_stop_while_nothing_runs_stops_nothing(engine: EngineProcess) -> None:
-    engine.stop()
-
-    assert await files(engine, spec())
-
-
 async def test_a_cancelled_generation_gives_way_to_the_next(engine: EngineProcess) -> None:
     started = asyncio.Event()
     task = asyncio.create_task(
@@ -212,6 +187,18 @@ async def test_a_cancelled_generation_gives_way_to_the_next(engine: EngineProces
 
     async with asyncio.timeout(5):  # 500 steps take a minute
         assert await files(engine, spec(tier=Tier.DRAFT))
+
+
+async def test_generations_run_one_after_the_other(engine: EngineProcess) -> None:
+    told: list[str] = []
+
+    async def generate(name: str) -> None:
+        await engine.generate(spec(tier=Tier.DRAFT), on_progress=lambda *_: told.append(name))
+
+    await asyncio.gather(generate("first"), generate("second"))
+
+    assert set(told) == {"first", "second"}
+    assert told == sorted(told)
 
 
 async def test_after_kill_9_another_child_makes_the_same_bytes(engine: EngineProcess) -> None:
