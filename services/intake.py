@@ -1,6 +1,7 @@
 """Commands in -> queue rows, `accepted` and `rejected` events; nothing here generates."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -64,7 +65,7 @@ class Intake:
         """Return when all of `records` may be committed: an outage is waited out, not skipped."""
         jobs: list[Job] = []
         cancels: list[GenerationCancelRequested] = []
-        for record in records:
+        for record in _first_come(records):
             signed = await self._read(record)
             if signed is None:
                 continue
@@ -252,6 +253,20 @@ class Intake:
     async def _publish(self, key: str, event: CloudEvent) -> None:
         value = event.encode()
         await waited_out(lambda: self._publisher.publish(GENERATION_EVENTS, key, value), "kafka")
+
+
+def _first_come(records: Sequence[Record]) -> list[Record]:
+    """Kafka hands a batch out partition by partition; who submitted first is to be served first.
+
+    A partition's own order stays, whatever the clocks of those who write to it say.
+    """
+    latest: defaultdict[int, int] = defaultdict(int)  # partition -> timestamp
+
+    def submitted_at(record: Record) -> int:
+        latest[record.partition] = max(latest[record.partition], record.timestamp)
+        return latest[record.partition]
+
+    return sorted(records, key=submitted_at)
 
 
 def _own_job(command: GenerationRequested, requested: RequestedJob) -> Job:

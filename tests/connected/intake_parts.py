@@ -32,6 +32,8 @@ class Record:
 
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+    partition: int = 0
+    timestamp: int = 0
 
 
 class World:

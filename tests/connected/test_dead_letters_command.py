@@ -51,6 +51,7 @@ class Buried:
     def __init__(self, settings: Settings, value: bytes, key: bytes | None) -> None:
         self.topic = settings.kafka.topic_prefix + GENERATION_COMMANDS.name
         self.partition = 3
+        self.timestamp = 0
         self.offset = int.from_bytes(os.urandom(4))
         self.key = key
         self.value: bytes | None = value

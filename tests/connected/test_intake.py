@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -309,6 +310,29 @@ async def test_an_engine_may_begin_while_its_lease_is_written(
         open_.set()
         assert await turn.confirmed() is not None
         await taking_in
+
+
+@pytest.mark.parametrize(
+    ("timestamps", "served"),
+    [((10, 20, 30, 40), (0, 1, 2, 3)), ((10, 20, 5, 40), (0, 2, 1, 3))],
+    ids=["as submitted", "as their partition says, whatever a clock says"],
+)
+async def test_a_batch_is_served_in_the_order_of_its_submits(
+    door: Door, commands: TopicTail, timestamps: tuple[int, ...], served: tuple[int, ...]
+) -> None:
+    """Kafka groups it by partition; two submits come to each of two in turns."""
+    await door.mongo.queue.delete_many({})
+    runs = [(await submitted(door)).run for _ in timestamps]
+    records = {record.key: record for record in await delivered(commands, len(runs))}
+    placed = [
+        replace(cast(Any, records[str(run).encode()]), partition=number % 2, timestamp=timestamp)
+        for number, (run, timestamp) in enumerate(zip(runs, timestamps, strict=True))
+    ]
+
+    await door.intake.take_in(placed[::2] + placed[1::2])
+
+    found = [row["_id"] async for row in door.mongo.queue.find().sort("vft")]
+    assert found == [runs[number] for number in served]
 
 
 async def test_a_job_whose_model_has_gone_since_its_admission_delays_nobody(

@@ -41,6 +41,7 @@ class Delivered:
     topic: str = "generation.commands"
     partition: int = 0
     offset: int = 0
+    timestamp: int = 0
     key: bytes | None = None
 
 

@@ -55,6 +55,7 @@ class Message(NamedTuple):
     topic: str = GENERATION_COMMANDS.name
     partition: int = 0
     offset: int = 0
+    timestamp: int = 0
     key: bytes | None = None
 
 
