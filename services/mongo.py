@@ -92,6 +92,14 @@ class Mongo:
         return self.database[self._prefix + name]
 
 
+def unconfirmed(collection: Collection) -> Collection:
+    """For writes that another one follows, whose confirmation stands for both: a log is in order.
+
+    A server that fails between the two may forget the first, so somebody has to make sure of it.
+    """
+    return collection.with_options(write_concern=WriteConcern(1, j=False))
+
+
 @asynccontextmanager
 async def open_mongo(settings: MongoSettings) -> AsyncIterator[Mongo]:
     """Connect lazily: an absent server shows at the first call, as one of `OUTAGES`."""
@@ -113,4 +121,13 @@ async def open_mongo(settings: MongoSettings) -> AsyncIterator[Mongo]:
         client.close()
 
 
-__all__ = ["OUTAGES", "Collection", "Document", "Mongo", "PyMongoError", "Session", "open_mongo"]
+__all__ = [
+    "OUTAGES",
+    "Collection",
+    "Document",
+    "Mongo",
+    "PyMongoError",
+    "Session",
+    "open_mongo",
+    "unconfirmed",
+]

@@ -20,7 +20,7 @@ from schemas.events import GenerationEvent, TerminalEvent
 from schemas.images import Image
 from schemas.jobs import JobState
 from services.library.totals import LATE, disturb
-from services.mongo import Document, Mongo
+from services.mongo import Document, Mongo, unconfirmed
 from services.projection import FlowActivity, activity_of, fold, images_of
 from services.records import Told
 
@@ -54,8 +54,16 @@ class Folded(NamedTuple):
 class FoldedDocuments:
     """Written by any number at once: what is remembered is a guess that the write checks."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, *, hasty: bool = False) -> None:
+        """`hasty`: for a majority wait with the states alone, whose readers then see the rest too.
+
+        What a failing server may forget in between is made sure of by one that is not.
+        """
         self._mongo = mongo
+        self._hasty = hasty
+        self._images, self._flows = mongo.images, mongo.flows
+        if hasty:
+            self._images, self._flows = unconfirmed(mongo.images), unconfirmed(mongo.flows)
         self._remembered: dict[Key, Folded] = {}
         self._shown = False  #: the last outcomes were there before us: their workers are quicker
 
@@ -84,10 +92,10 @@ class FoldedDocuments:
             self._forget_ended(events)
         before = await self._known(events)
         after = self._after(before, events)
-        news = [event for key in _changed(before, after) for event in events[key]]
-        images = [image for event in news for image in images_of(event)]
+        told = [event for key in before for event in events[key]]
+        images = await self._missing(before, after, events)
         await self._disturb(before, after, images)
-        await self._write_facts(news, images)  # a picture is in `images` before its job shows it
+        await self._write_facts(told, images)  # a picture is in `images` before its job shows it
         while not await self._write_states(before, after):
             before = await self._known(before)
             after = self._after(before, events)
@@ -160,7 +168,22 @@ class FoldedDocuments:
         if images:
             await self._insert_missing(images)
         if activity := [_take_later(fact) for event in events if (fact := activity_of(event))]:
-            await self._mongo.flows.bulk_write(activity, ordered=False)
+            await self._flows.bulk_write(activity, ordered=False)
+
+    async def _missing(
+        self, before: dict[Key, Folded], after: dict[Key, JobState], events: Events
+    ) -> list[Image]:
+        """The pictures of these jobs; where they are shown already, those that a mishap took."""
+        images = {
+            key: [each for event in events[key] for each in images_of(event)] for key in after
+        }
+        unchanged = images.keys() - _changed(before, after)
+        there: set[UUID] = set()
+        shown = [] if self._hasty else [image.id for key in unchanged for image in images[key]]
+        if shown:
+            found = self._images.find({"_id": {"$in": shown}}, {"_id": 1})
+            there = {document["_id"] for document in await found.to_list(None)}
+        return [image for of_job in images.values() for image in of_job if image.id not in there]
 
     async def _insert_missing(self, images: Sequence[Image]) -> None:
         """Once, and without the marks, which are the API's; a tombstone stays one."""
@@ -169,7 +192,7 @@ class FoldedDocuments:
             for image in images
         }
         try:
-            await self._mongo.images.insert_many(facts.values(), ordered=False)
+            await self._images.insert_many(facts.values(), ordered=False)
         except BulkWriteError as error:
             if not _only_repeats(error):
                 raise
@@ -197,7 +220,6 @@ def _parts(told: Sequence[Told]) -> Iterator[Events]:
 
 
 def _changed(before: dict[Key, Folded], after: dict[Key, JobState]) -> list[Key]:
-    """What is unchanged was written by somebody who had written its facts before."""
     return [key for key, state in after.items() if state is not before[key].state]
 
 

@@ -135,7 +135,7 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
         fairness = Fairness(mongo, catalogue)
         upkeep = Upkeep(queue, fairness, store)
         leases = Leases(queue, settings.generator)
-        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
+        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo, hasty=True))
         worker = f"{socket.gethostname()}:{getpid()}"
         durations = Durations(mongo, worker)
         fulfilment = Fulfilment(

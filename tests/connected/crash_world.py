@@ -278,7 +278,7 @@ class Process:
         store = FusedStore(world.store, fuse, world.objects)
         queue = Queue(mongo, stack.generator)
         fairness = Fairness(mongo, CATALOGUE)
-        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
+        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo, hasty=True))
         self.slot = Slot()
         self.world = world
         self.fuse = fuse
