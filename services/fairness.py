@@ -61,7 +61,8 @@ class Fairness:
 
     async def is_next(self, row: QueueRow) -> bool:
         """Whether a new row would be claimed at once."""
-        return row.project not in await self.caps() and await self._head(row.lane, 0.0) is None
+        caps, head = await asyncio.gather(self.caps(), self._head(row.lane, 0.0))
+        return row.project not in caps and head is None
 
     async def charge(self, row: QueueRow) -> None:
         """The project of a row that is served already pays for it as for any other."""

@@ -180,6 +180,22 @@ async def test_outcomes_that_their_workers_have_shown_are_looked_up_not_guessed(
     assert written == []
 
 
+async def test_what_was_shown_in_haste_is_made_sure_of(mongo: Mongo) -> None:
+    """A server that fails between two writes of the worker may forget the first."""
+    job = await insert_job(mongo, flow_id=uuid4())
+    await mongo.flows.insert_one({"_id": job.flow_id, "project": "demo"})
+    log = records(life(job))
+    worker = FoldedDocuments(mongo, hasty=True)
+    await worker.fold([Told(job.id, event) for event in life_of(log)])
+    shown = await everything(mongo)
+    await mongo.images.delete_many({"job_id": job.id})
+    await mongo.flows.update_one({"_id": job.flow_id}, {"$unset": {"activity": ""}})
+
+    await (await opened(mongo)).apply(log)
+
+    assert await everything(mongo) == shown
+
+
 async def test_two_that_write_a_job_at_once_lose_nothing(mongo: Mongo) -> None:
     for _ in range(20):
         job = await insert_job(mongo)
