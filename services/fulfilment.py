@@ -130,9 +130,7 @@ class Fulfilment:
                 generated.set()
                 if hold.lost:  # the process slept: another worker may be at it
                     raise Stopped
-                kept, _ = await asyncio.gather(
-                    self._keeping.keep(lease, images, made), self._outcomes.foresee(row)
-                )
+                kept = await self._keeping.keep(lease, images, made)
             await self._succeed(lease, prepared, made, kept)
         except PermanentError as error:
             await self._commit(lease, run_events.failed(row, error.code, error.message))

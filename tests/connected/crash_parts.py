@@ -110,6 +110,9 @@ class FusedCollection:
         self._collection = collection
         self._fuse = fuse
 
+    def with_options(self, **options: Any) -> "FusedCollection":
+        return FusedCollection(self._mongo, self._collection.with_options(**options), self._fuse)
+
     def __getattr__(self, name: str) -> Any:
         self._fuse.check()
         method = getattr(self._collection, name)
