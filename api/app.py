@@ -31,6 +31,7 @@ from services.live.urls import LiveUrls
 from services.metrics import serve as serve_metrics
 from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
+from services.polls import Polls
 from services.rate_limits import RateLimits
 from services.read_model import ReadModel
 from services.recipes.store import Recipes
@@ -93,15 +94,17 @@ def live(settings: Settings) -> Lifespan:
                 kept_up(estimates.refresh, "estimates", REFRESHED_EVERY)
             )
             cache = LiveCache(mongo, catalogue, admission.dispatch)
+            keys = Keys(mongo, signer, feed)
             pings = {"mongo": mongo.ping, "kafka": publisher.ping, "s3": store.ping}
             yield State(
                 settings=settings,
-                keys=Keys(mongo, signer, feed),
+                keys=keys,
                 tokens=tokens,
                 rate_limits=RateLimits(mongo),
                 admission=admission,
                 answers=Answers(mongo),
                 read_model=ReadModel(mongo),
+                polls=Polls(mongo, keys),
                 refreshes=Refreshes(mongo, catalogue, admission, estimates),
                 recipes=Recipes(mongo),
                 upstream=upstream,

@@ -1,7 +1,10 @@
 """Headers -> the `Caller` that they stand for, checked at every request."""
 
+from uuid import UUID
+
 from api.requests import from_caller
 from api.state import AppRequest
+from schemas.jobs import Job
 from services.accounts import Caller
 from services.errors import InvalidToken
 from services.tokens import OnBehalfOf, is_jwt
@@ -9,8 +12,7 @@ from services.tokens import OnBehalfOf, is_jwt
 
 async def authenticate(request: AppRequest) -> Caller:
     """`X-API-Key: <key>` or `Authorization: Bearer <key>`; raise `Unauthorized`."""
-    key = request.headers.get("x-api-key")
-    return await request.state["keys"].authenticate(_bearer(request) if key is None else key)
+    return await request.state["keys"].authenticate(_key(request))
 
 
 async def authenticate_user(request: AppRequest) -> Caller:
@@ -32,10 +34,24 @@ async def authenticate_user_or_service(request: AppRequest) -> Caller:
 
 async def authenticate_key_or_user(request: AppRequest) -> Caller:
     """`X-API-Key: <key>`, or `Authorization: Bearer` with either; raise `Unauthorized`."""
-    text = _bearer(request)
-    if "x-api-key" in request.headers or text is None or not is_jwt(text):
-        return await authenticate(request)
-    return await authenticate_user(request)
+    return await (authenticate_user(request) if _has_jwt(request) else authenticate(request))
+
+
+async def authenticate_for_job(request: AppRequest, job_id: UUID) -> tuple[Caller, Job | None]:
+    """As `authenticate_key_or_user`, with the job where it is one that the caller may see."""
+    if not _has_jwt(request):
+        return await request.state["polls"].job(_key(request), job_id)
+    caller = await authenticate_user(request)
+    return caller, await request.state["read_model"].job(caller.project, job_id, caller.owner)
+
+
+def _has_jwt(request: AppRequest) -> bool:
+    return "x-api-key" not in request.headers and is_jwt(_bearer(request) or "")
+
+
+def _key(request: AppRequest) -> str | None:
+    key = request.headers.get("x-api-key")
+    return _bearer(request) if key is None else key
 
 
 def _bearer(request: AppRequest) -> str | None:

@@ -15,6 +15,7 @@ from services.library.whole import Library
 from services.live.cache import LiveCache
 from services.live.urls import LiveUrls
 from services.object_store import S3ObjectStore
+from services.polls import Polls
 from services.rate_limits import Budget, RateLimits
 from services.read_model import ReadModel
 from services.recipes.store import Recipes
@@ -34,6 +35,7 @@ class State(TypedDict):
     admission: Admission
     answers: Answers
     read_model: ReadModel
+    polls: Polls
     recipes: Recipes
     upstream: Upstream | None  #: where recipes' pictures are made for this instance
     library: Library

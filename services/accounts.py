@@ -1,7 +1,7 @@
 """API keys: shown once, stored as keyed hashes, looked up by id at every request."""
 
 import hmac
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -152,9 +152,12 @@ class Keys:
     async def authenticate(self, text: str | None) -> Caller:
         """The caller that the API key `text` stands for, or `Unauthorized`."""
         key_id = id_in(text)
-        if text is None or key_id is None:
+        return await self.verified(text, await self.find(key_id) if key_id else None)
+
+    async def verified(self, text: str | None, key: Key | None) -> Caller:
+        """As `authenticate`, where `key` is what has the id in `text` now."""
+        if text is None:
             raise Unauthorized
-        key = await self.find(key_id)
         # an unknown id costs a comparison too, so that time tells nothing
         stored = key.hash if key else "0" * 64
         genuine = hmac.compare_digest(stored, self._signer.digest(text))
@@ -184,7 +187,7 @@ class Keys:
         return key
 
     async def _found(self, key_ids: Sequence[str]) -> Sequence[Key | None]:
-        cursor = self._keys.find({"_id": {"$in": list(set(key_ids))}})
+        cursor = self._keys.find({"_id": one_of(set(key_ids))})
         documents = await cursor.to_list(None)
         found = {document["_id"]: Key.model_validate(document) for document in documents}
         return [found.get(key_id) for key_id in key_ids]
@@ -195,6 +198,12 @@ class Keys:
             return
         self._touched[key.id] = moment
         await self._keys.update_one({"_id": key.id}, {"$max": {"last_used_at": moment}})
+
+
+def one_of(ids: Collection[object]) -> object:
+    """What an `_id` must be; one alone is looked up without a plan, in two thirds of the time."""
+    (alone, *others) = ids
+    return {"$in": [alone, *others]} if others else alone
 
 
 def _usable(moment: datetime) -> Document:

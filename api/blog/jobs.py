@@ -1,11 +1,10 @@
 """Jobs: a body becomes a wish, the wish a job, the job's document an answer."""
 
-from uuid import UUID
-
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import limits, problems
+from api.authentication import authenticate_for_job
 from api.blog.access import authorised
 from api.blog.wishes import wish_of
 from api.replies import ModelResponse
@@ -20,8 +19,8 @@ from api.requests import (
 from api.state import AppRequest
 from api.waiting import until_ended
 from schemas.jobs import Job
+from schemas.keys import Scope
 from schemas.wire import blog
-from services.accounts import Caller
 from services.errors import NotFound, Unavailable
 from services.read_model import JobFilter
 
@@ -49,13 +48,13 @@ async def generate(request: AppRequest) -> Response:
 
 
 async def poll(request: AppRequest) -> Response:
-    job = await _found(request, await authorised(request, reading=True))
+    job = await _found(request, "read")
     return _shown(request, job)
 
 
 async def cancel(request: AppRequest) -> Response:
     """Asks for the end of a job; its worker decides, so that the answer may still be running."""
-    job = await _found(request, await authorised(request))
+    job = await _found(request)
     if not job.status.terminal:
         await request.state["admission"].cancel(job, "cancelled by the caller")
     return _shown(request, job)
@@ -94,9 +93,9 @@ async def _submit(request: AppRequest) -> tuple[Job, Headers]:
     return job, headers | ({"Idempotent-Replayed": "true"} if admitted.replayed else {})
 
 
-async def _found(request: AppRequest, caller: Caller) -> Job:
-    job_id: UUID = request.path_params["job_id"]
-    job = await request.state["read_model"].job(caller.project, job_id, caller.owner)
+async def _found(request: AppRequest, *scopes: Scope) -> Job:
+    caller, job = await authenticate_for_job(request, request.path_params["job_id"])
+    caller.require(*scopes)
     if job is None:
         raise NotFound("Job not found")
     return job

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.connected
 
 KEYS = "/api/v1/keys"
 JOBS = "/api/v1/images/jobs"
+POLL = f"{JOBS}/{uuid4()}"
 SHOWN = {
     "id",
     "name",
@@ -76,10 +77,10 @@ async def made(
     return data
 
 
-async def works(api: httpx2.AsyncClient, key: str) -> bool:
-    answer = await api.get(JOBS, headers={"x-api-key": key})
-    assert answer.status_code in (200, 401)
-    return answer.status_code == 200
+async def works(api: httpx2.AsyncClient, key: str, path: str = JOBS) -> bool:
+    answer = await api.get(path, headers={"x-api-key": key})
+    assert answer.status_code in (401, 404 if path == POLL else 200)
+    return answer.status_code != 401
 
 
 async def refusal(answer: httpx2.Response) -> tuple[int, str]:
@@ -156,16 +157,17 @@ async def test_lists_page(replicas: list[httpx2.AsyncClient], headers: Mapping[s
     assert page["pagination"] == {"limit": 2, "offset": 1, "total": 4, "hasMore": True}
 
 
+@pytest.mark.parametrize("path", [JOBS, POLL])
 async def test_a_revoked_key_stops_at_every_replica_before_the_answer(
-    replicas: list[httpx2.AsyncClient], headers: Mapping[str, str]
+    replicas: list[httpx2.AsyncClient], headers: Mapping[str, str], path: str
 ) -> None:
     one, other = replicas
     key = await made(one, headers)
     for api in replicas:
-        assert await works(api, key["key"])
+        assert await works(api, key["key"], path)
 
     first = await one.delete(f"{KEYS}/{key['id']}", headers=headers)
-    still = [await works(api, key["key"]) for api in (other, one)]
+    still = [await works(api, key["key"], path) for api in (other, one)]
     again = await other.delete(f"{KEYS}/{key['id']}", headers=headers)
 
     assert still == [False, False]
@@ -174,8 +176,9 @@ async def test_a_revoked_key_stops_at_every_replica_before_the_answer(
     assert first.json()["data"]["revokedAt"] is not None
 
 
+@pytest.mark.parametrize("path", [JOBS, POLL])
 async def test_under_load_nothing_that_is_asked_after_the_revocation_gets_through(
-    replicas: list[httpx2.AsyncClient], headers: Mapping[str, str]
+    replicas: list[httpx2.AsyncClient], headers: Mapping[str, str], path: str
 ) -> None:
     key = await made(replicas[0], headers, limit=None)
     revoked = asyncio.Event()
@@ -184,7 +187,7 @@ async def test_under_load_nothing_that_is_asked_after_the_revocation_gets_throug
         late: list[bool] = []
         while len(late) < 20:
             after = revoked.is_set()
-            answer = await works(api, key["key"])
+            answer = await works(api, key["key"], path)
             if after:
                 late.append(answer)
         return late

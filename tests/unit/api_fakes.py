@@ -168,6 +168,16 @@ class FakeJobs:
         self.stored = {key: ended(job, status) for key, job in self.stored.items()}
 
 
+class FakePolls:
+    def __init__(self, keys: FakeKeys, jobs: FakeJobs) -> None:
+        self._keys = keys
+        self._jobs = jobs
+
+    async def job(self, text: str | None, job: UUID) -> tuple[Caller, Job | None]:
+        caller = await self._keys.authenticate(text)
+        return caller, await self._jobs.job(caller.project, job)
+
+
 class FakeRecipes:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Recipe] = {}
@@ -300,6 +310,7 @@ class Parts:
                     "recipes": self.recipes,
                     "upstream": None,
                     "read_model": self.jobs,
+                    "polls": FakePolls(self.keys, self.jobs),
                     "live": self.live,
                     "live_urls": self.live_urls,
                     "object_store": self.store,
