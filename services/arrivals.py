@@ -1,14 +1,12 @@
-"""What this process has admitted lately -> what is ahead of the next, and how it will be delayed.
-
-Work drains as a fluid does: every worker takes a second of it each second.
-"""
+"""What this process has admitted lately -> what is ahead of the next, and what will delay it."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from services.standing import Waits
+from services.backlog import Backlog
+from services.standing import Standing, Waits
 
 FORGOTTEN_AFTER: Final = 60.0  #: seconds; what is still on its way into the queue
 LATELY: Final = 60.0  #: seconds whose arrivals tell of those to come
@@ -32,7 +30,7 @@ class Arrivals:
         self._read_at = clock()
         self._coming: dict[UUID, Arrival] = {}  # run -> what the queue is not known to have
         self._in_order: list[Arrival] = []  # the same
-        self._counted: dict[tuple[float, int, int], tuple[int, float, float]] = {}
+        self._counted: dict[tuple[Standing, int, int], tuple[int, Backlog]] = {}
         self._of: defaultdict[Waits, float] = defaultdict(float)  # the same, seconds
         self._lately: defaultdict[int, deque[Arrival]] = defaultdict(deque)  # lane -> the last
         self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
@@ -65,18 +63,19 @@ class Arrivals:
         self._read_at = self._clock()
         self._count_anew()
 
-    def backlog(self, read: float, lane: int, workers: int) -> float:
-        """What is left of `read` seconds and of what came since, up to `lane`.
+    def backlog(self, standing: Standing, lane: int, workers: int) -> float:
+        """What is left of what was `standing` at the last read and of what came since, for `lane`.
 
         Each arrival is counted once: thousands may come between two reads of the queue.
         """
-        counted, left, moment = self._counted.get((read, lane, workers), (0, read, self._read_at))
+        key = (standing, lane, workers)
+        if key not in self._counted:
+            self._counted[key] = (0, Backlog(standing, lane, workers, self._read_at))
+        counted, backlog = self._counted[key]
         for each in self._in_order[counted:]:
-            if each.lane <= lane:
-                drained = max(each.at - moment, 0.0) * workers
-                left, moment = max(left - drained, 0.0) + each.seconds, max(each.at, moment)
-        self._counted[(read, lane, workers)] = (len(self._in_order), left, moment)
-        return max(left - (self._clock() - moment) * workers, 0.0)
+            backlog.come(each.lane, each.seconds, each.at)
+        self._counted[key] = (len(self._in_order), backlog)
+        return backlog.left(self._clock())
 
     def delayed(self, seconds: float, lane: int, workers: int) -> float:
         """When what takes `seconds` is done while more urgent lanes than `lane` overtake it.

@@ -18,7 +18,7 @@ from services.arrivals import Arrivals
 from services.engine.catalogue import Catalogue
 from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
-from services.standing import Standing, Waits
+from services.standing import Runs, Standing, Waits
 
 KEPT: Final = 50  #: durations of each kind of picture
 WORKERS: Final = "workers"  #: the document that tells who generates
@@ -149,8 +149,7 @@ class Estimates:
 
     def _ahead(self, waits: Waits, own: float) -> float:
         """What waits, but for what the fair order leaves for after `own` more seconds of it."""
-        until = self._standing.until(waits.lane)
-        backlog = self._arrivals.backlog(until, waits.lane, self._workers)
+        backlog = self._arrivals.backlog(self._standing, waits.lane, self._workers)
         before = self._standing.of(waits) + self._arrivals.of(waits) + own
         return max(backlog - self._standing.after(waits, before), 0.0) / self._workers
 
@@ -165,25 +164,28 @@ class Estimates:
 
     async def _read_queue(self) -> Standing:
         """What a worker holds gives way to nobody, whatever its lane; half of it is done."""
-        parts = ("state", "lane", "project", *(f"spec.{name}" for name in Kind.model_fields))
+        kinds = (f"spec.{name}" for name in (*Kind.model_fields, "num_images"))
+        parts = ("state", "lane", "project", *kinds)
         pipeline: list[Document] = [
             {"$match": {"state": {"$in": list(UNDECIDED)}}},
             {
                 "$group": {
                     "_id": {name.removeprefix("spec."): f"${name}" for name in parts},
-                    "pictures": {"$sum": "$spec.num_images"},
+                    "runs": {"$sum": 1},
                 }
             },
         ]
         held = 0.0
-        waiting: dict[Waits, float] = defaultdict(float)
+        waiting: dict[Waits, Runs] = defaultdict(Runs)
         async for group in self._mongo.queue.aggregate(pipeline):
-            kind = group["_id"]
-            seconds = (self.picture_seconds(Kind.model_validate(kind)) or 0.0) * group["pictures"]
+            kind, runs = group["_id"], group["runs"]
+            picture = self.picture_seconds(Kind.model_validate(kind)) or 0.0
+            seconds = picture * kind["num_images"]
             if kind["state"] == RowState.LEASED:
-                held += seconds / 2
+                held += seconds * runs / 2
             else:
-                waiting[Waits(kind["lane"], kind["project"])] += seconds
+                waits = Waits(kind["lane"], kind["project"])
+                waiting[waits] = waiting[waits].and_another(seconds, runs)
         found = self._mongo.tenants.find({"weight": {"$exists": True, "$ne": 1.0}}, {"weight": 1})
         weights = {tenant["_id"]: tenant["weight"] async for tenant in found}
         return Standing(waiting, held, weights)

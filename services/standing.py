@@ -16,17 +16,35 @@ class Waits(NamedTuple):
     project: str
 
 
+class Runs(NamedTuple):
+    """Sums over runs, of the seconds that each takes one worker."""
+
+    seconds: float = 0.0
+    squares: float = 0.0
+
+    def and_another(self, seconds: float, times: int = 1) -> "Runs":
+        return Runs(self.seconds + seconds * times, self.squares + seconds**2 * times)
+
+    def and_these(self, others: "Runs") -> "Runs":
+        return Runs(self.seconds + others.seconds, self.squares + others.squares)
+
+    @property
+    def residual(self) -> float:
+        """What is left of the one in service at any moment: the longer, the likelier it is met."""
+        return self.squares / (2 * self.seconds) if self.seconds else 0.0
+
+
 class Standing:
     def __init__(
-        self, waiting: Mapping[Waits, float], held: float, weights: Mapping[str, float]
+        self, waiting: Mapping[Waits, Runs], held: float, weights: Mapping[str, float]
     ) -> None:
         """Seconds of one worker; what it `held` goes before all. Who has no weight has 1."""
         self._waiting = waiting
         self._held = held
         self._weights = weights
         shares: defaultdict[int, list[Share]] = defaultdict(list)
-        for (lane, project), seconds in waiting.items():
-            shares[lane].append(Share(seconds, weights.get(project, 1.0)))
+        for (lane, project), runs in waiting.items():
+            shares[lane].append(Share(runs.seconds, weights.get(project, 1.0)))
         self._lanes = {lane: Lane(found) for lane, found in shares.items()}
 
     def until(self, lane: int) -> float:
@@ -34,8 +52,16 @@ class Standing:
         waiting = (each.seconds for other, each in self._lanes.items() if other <= lane)
         return self._held + sum(waiting)
 
+    def behind(self, lane: int) -> dict[int, Runs]:
+        """What waits in less urgent lanes, added up at each call."""
+        behind: dict[int, Runs] = {}
+        for waits, runs in self._waiting.items():
+            if waits.lane > lane:
+                behind[waits.lane] = behind.get(waits.lane, Runs()).and_these(runs)
+        return behind
+
     def of(self, waits: Waits) -> float:
-        return self._waiting.get(waits, 0.0)
+        return self._waiting.get(waits, Runs()).seconds
 
     def after(self, waits: Waits, own: float) -> float:
         """Of what waits in its lane and is served once the project has got `own` seconds."""

@@ -149,6 +149,18 @@ async def test_what_a_worker_holds_is_ahead_of_every_lane(mongo: Mongo) -> None:
     assert estimates.seconds(DEMO, SPEC, Lane.INTERACTIVE) == 1.0 + 2.0, "half of it is done"
 
 
+async def test_what_is_left_of_a_less_urgent_run_is_ahead_though_none_was_held(
+    mongo: Mongo,
+) -> None:
+    four = SPEC.model_copy(update={"num_images": 4})
+    rows = [make_row(spec=spec, lane=2) for spec in (SPEC, SPEC, SPEC, four)]
+    await Queue(mongo, GeneratorSettings()).enqueue(rows)
+    estimates = await measured(mongo, 2.0)
+
+    left = (3 * 2.0**2 + 8.0**2) / (2 * (3 * 2.0 + 8.0))
+    assert estimates.seconds(DEMO, SPEC, Lane.STANDARD) == pytest.approx(left + 2.0, abs=0.01)
+
+
 async def test_what_was_just_admitted_is_ahead_until_the_queue_has_it(mongo: Mongo) -> None:
     estimates = await measured(mongo, 2.0)
     row = make_row(spec=SPEC)

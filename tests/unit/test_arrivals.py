@@ -3,9 +3,10 @@
 from uuid import uuid4
 
 from services.arrivals import Arrivals
-from services.standing import Waits
+from services.standing import Runs, Standing, Waits
 
 DEMO = "demo"
+NOTHING = Standing({}, held=0.0, weights={})
 
 
 class Clock:
@@ -16,13 +17,17 @@ class Clock:
         return self.now
 
 
+def read(seconds: float) -> Standing:
+    return Standing({Waits(0, DEMO): Runs(seconds)}, held=0.0, weights={})
+
+
 def test_what_was_read_and_what_came_since_drain_together() -> None:
     arrivals = Arrivals(clock := Clock())
     clock.now = 1.0
     arrivals.note(uuid4(), Waits(0, DEMO), seconds=4.0)
     clock.now = 2.0
 
-    left = arrivals.backlog(read=6.0, lane=0, workers=2)
+    left = arrivals.backlog(read(6.0), lane=0, workers=2)
 
     assert left == 6.0 + 4.0 - 2 * 2.0
 
@@ -33,17 +38,18 @@ def test_nothing_drains_before_it_is_there() -> None:
     arrivals.note(uuid4(), Waits(0, DEMO), seconds=4.0)
     clock.now = 6.0
 
-    assert arrivals.backlog(read=2.0, lane=0, workers=1) == 3.0
+    assert arrivals.backlog(read(2.0), lane=0, workers=1) == 3.0
 
 
-def test_what_the_queue_has_is_counted_there_and_less_urgent_work_nowhere() -> None:
+def test_what_the_queue_has_is_counted_there_and_of_less_urgent_work_half_a_run() -> None:
     arrivals = Arrivals(Clock())
     arrivals.note(known := uuid4(), Waits(0, DEMO), seconds=4.0)
-    arrivals.note(uuid4(), Waits(2, DEMO), seconds=8.0)
+    for _ in range(3):
+        arrivals.note(uuid4(), Waits(2, DEMO), seconds=1.0)
 
     arrivals.queue_read([known])
 
-    assert arrivals.backlog(read=0.0, lane=1, workers=1) == 0.0
+    assert arrivals.backlog(NOTHING, lane=1, workers=1) == 0.5
 
 
 def test_what_never_gets_into_the_queue_is_forgotten() -> None:
@@ -61,7 +67,7 @@ def test_what_is_noted_again_is_counted_once() -> None:
 
     arrivals.note(run, Waits(0, DEMO), seconds=4.0)
 
-    assert arrivals.backlog(read=0.0, lane=0, workers=1) == 4.0
+    assert arrivals.backlog(NOTHING, lane=0, workers=1) == 4.0
     assert arrivals.delayed(10.0, lane=1, workers=1) < 10.0 + 2 * 4.0
 
 
