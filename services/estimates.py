@@ -20,7 +20,7 @@ from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
 from services.standing import Runs, Standing, Waits
 
-KEPT: Final = 50  #: durations of each kind of picture
+KEPT: Final = 5  #: durations of each kind of picture: a machine's pace changes within minutes
 WORKERS: Final = "workers"  #: the document that tells who generates
 SILENT_AFTER: Final = timedelta(seconds=15)  #: a worker not heard of since is gone
 REFRESHED_EVERY: Final = timedelta(seconds=1)

@@ -53,6 +53,19 @@ async def test_the_median_of_what_was_measured_is_promised(mongo: Mongo) -> None
     assert estimates.seconds(DEMO, SPEC, Lane.INTERACTIVE) == 2.0
 
 
+async def test_a_new_pace_is_believed_after_three_pictures_and_one_alone_is_not(
+    mongo: Mongo,
+) -> None:
+    before = [2.0] * 20
+    once = await measured(mongo, *before, 6.0)
+
+    assert once.seconds(DEMO, SPEC, Lane.INTERACTIVE) == 2.0
+
+    thrice = await measured(mongo, 6.0, 6.0)
+
+    assert thrice.seconds(DEMO, SPEC, Lane.INTERACTIVE) == 6.0
+
+
 async def test_several_pictures_take_as_often_as_long(mongo: Mongo) -> None:
     estimates = await measured(mongo, 2.0)
     four = SPEC.model_copy(update={"num_images": 4})
