@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 SEED_LIMIT = 2**53  #: seeds are below it, so that every JSON reader keeps them exact
 PROMPT_LIMIT = 4_000  #: characters
@@ -23,10 +23,6 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("must be in the years 1 to 9999 in UTC") from error
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _storable(text: str) -> str:
@@ -64,9 +60,7 @@ def _walk(value: JsonValue, depth: int) -> None:
             _walk(item, depth + 1)
 
 
-Time = Annotated[
-    datetime, AfterValidator(_utc), PlainSerializer(_rfc3339, return_type=str, when_used="json")
-]
+Time = Annotated[datetime, AfterValidator(_utc)]
 Text = Annotated[str, AfterValidator(_storable)]
 Prompt = Annotated[str, AfterValidator(_storable), Field(max_length=PROMPT_LIMIT)]
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT, strict=True)]
