@@ -58,7 +58,7 @@ class Image(Value):
     flow_id: UUID | None = None
     model: str | None = None
     created_at: Time = Field(default_factory=now)
-    marks: Marks = Marks()
+    marks: Marks = Field(default_factory=Marks)
 
 
 class Alias(Value):
