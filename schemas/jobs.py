@@ -261,7 +261,7 @@ class Job(Value):
     @property
     def current(self) -> Run:
         """The run that a poll tells of; pending until its first event is folded."""
-        return self.state.runs.get(self.run, Run(number=self.run_number))
+        return self.state.runs.get(self.run) or Run(number=self.run_number)
 
     @property
     def status(self) -> Status:
