@@ -12,7 +12,7 @@ from services.tokens import OnBehalfOf, is_jwt
 
 async def authenticate(request: AppRequest) -> Caller:
     """`X-API-Key: <key>` or `Authorization: Bearer <key>`; raise `Unauthorized`."""
-    return await request.state["keys"].authenticate(_key(request))
+    return await request.state["keys"].authenticate(sent_key(request))
 
 
 async def authenticate_user(request: AppRequest) -> Caller:
@@ -40,18 +40,19 @@ async def authenticate_key_or_user(request: AppRequest) -> Caller:
 async def authenticate_for_job(request: AppRequest, job_id: UUID) -> tuple[Caller, Job | None]:
     """As `authenticate_key_or_user`, with the job where it is one that the caller may see."""
     if not _has_jwt(request):
-        return await request.state["polls"].job(_key(request), job_id)
+        return await request.state["polls"].job(sent_key(request), job_id)
     caller = await authenticate_user(request)
     return caller, await request.state["read_model"].job(caller.project, job_id, caller.owner)
 
 
-def _has_jwt(request: AppRequest) -> bool:
-    return "x-api-key" not in request.headers and is_jwt(_bearer(request) or "")
-
-
-def _key(request: AppRequest) -> str | None:
+def sent_key(request: AppRequest) -> str | None:
+    """What `authenticate` takes for the key."""
     key = request.headers.get("x-api-key")
     return _bearer(request) if key is None else key
+
+
+def _has_jwt(request: AppRequest) -> bool:
+    return "x-api-key" not in request.headers and is_jwt(_bearer(request) or "")
 
 
 def _bearer(request: AppRequest) -> str | None:

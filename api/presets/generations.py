@@ -1,12 +1,10 @@
 """Pictures made with a preset: asked for, and polled one job at a time."""
 
-from uuid import UUID
-
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import limits, problems
-from api.presets.access import authorised
+from api.presets.access import authorised, job_of_caller
 from api.presets.replies import replied
 from api.presets.wishes import wishes_of
 from api.requests import from_caller, idempotency, preferred_wait, read_body
@@ -38,9 +36,7 @@ async def generate(request: AppRequest) -> Response:
 
 async def poll(request: AppRequest) -> Response:
     """Of this dialect's jobs alone: others have no label."""
-    caller = await authorised(request, reading=True)
-    job_id: UUID = request.path_params["job_id"]
-    job = await request.state["read_model"].job(caller.project, job_id, caller.owner)
+    job = await job_of_caller(request, request.path_params["job_id"])
     if job is None or job.dialect is not Dialect.PRESETS:
         raise NotFound("Job not found")
     wait = {} if job.status.terminal else {"Retry-After": problems.RETRY_AFTER}

@@ -16,6 +16,7 @@ from tests.unit.api_fakes import (
     CATALOGUE,
     KEY,
     LIMITED_KEY,
+    LIVE_KEY,
     OTHER_KEY,
     READ_KEY,
     ended,
@@ -294,7 +295,11 @@ def test_a_key_is_taken_from_the_query_too(client: TestClient) -> None:
 def test_a_missing_key_is_401(client: TestClient, query: str) -> None:
     del client.headers["x-api-key"]
 
-    for answer in (client.post(GENERATE + query), client.get(PRESETS + query)):
+    poll = f"/api/v1/job/{uuid4()}"
+    for answer in (
+        client.post(GENERATE + query),
+        *map(client.get, (PRESETS + query, poll + query)),
+    ):
         assert (answer.status_code, answer.json()) == (401, {"error": "Missing API key"})
 
 
@@ -308,8 +313,9 @@ def test_a_wrong_key_is_403_wherever_it_is(client: TestClient) -> None:
     ]
 
     for query, headers in wrong:
-        answer = client.get(PRESETS + query, headers=headers)
-        assert (answer.status_code, answer.json()) == (403, {"error": "Invalid API key"})
+        for path in (PRESETS, f"/api/v1/job/{uuid4()}"):
+            answer = client.get(path + query, headers=headers)
+            assert (answer.status_code, answer.json()) == (403, {"error": "Invalid API key"})
 
 
 def test_other_dialects_take_no_key_from_the_query(client: TestClient) -> None:
@@ -329,7 +335,16 @@ def test_a_reader_lists_and_polls_and_generates_nothing(client: TestClient) -> N
     client.headers["x-api-key"] = READ_KEY
 
     assert client.get(PRESETS).status_code == 200
+    assert client.get(f"/api/v1/job/{uuid4()}").status_code == 404
     assert client.post(GENERATE).status_code == 403
+
+
+def test_a_key_for_live_pictures_is_told_of_no_job(client: TestClient) -> None:
+    poll = client.post(GENERATE).headers["location"]
+    client.headers["x-api-key"] = LIVE_KEY
+
+    assert client.get(poll).status_code == 403
+    assert client.get(f"/api/v1/job/{uuid4()}").status_code == 403
 
 
 def test_many_pictures_count_as_one_request(client: TestClient) -> None:
