@@ -9,8 +9,6 @@ from typing import Any, Self
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from faststream.kafka import KafkaBroker
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from schemas.cloudevents import CONTENT_TYPE
 from schemas.topics import DEAD_LETTERS, Topic
@@ -35,42 +33,11 @@ def client_settings(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def faststream_broker(settings: KafkaSettings) -> KafkaBroker:
-    """What FastStream's subscribers hang on; topics are the migration's, never made here."""
-    return KafkaBroker(
-        settings.bootstrap_servers.split(","),  # FastStream takes a string for one server
-        security=_security(settings),
-        allow_auto_create_topics=False,
-        metadata_max_age_ms=30_000,
-        graceful_timeout=10.0,
-        logger=None,
-    )
-
-
 def _ssl_context(settings: KafkaSettings) -> SSLContext | None:
     if not settings.security_protocol.endswith("SSL"):
         return None
     cafile = settings.ssl_cafile
     return create_default_context(cafile=str(cafile) if cafile else None)
-
-
-def _security(settings: KafkaSettings) -> BaseSecurity:
-    """FastStream's words for what `client_settings` says to aiokafka."""
-    context = _ssl_context(settings)
-    if not settings.security_protocol.startswith("SASL"):
-        return BaseSecurity(ssl_context=context, use_ssl=context is not None)
-    password = settings.sasl_plain_password
-    kind = {
-        "PLAIN": SASLPlaintext,
-        "SCRAM-SHA-256": SASLScram256,
-        "SCRAM-SHA-512": SASLScram512,
-    }[settings.sasl_mechanism]
-    return kind(
-        username=settings.sasl_plain_username or "",
-        password=password.get_secret_value() if password else "",
-        ssl_context=context,
-        use_ssl=context is not None,
-    )
 
 
 class Publisher:

@@ -1,28 +1,21 @@
 """generation.requested in, queue rows out; a slot claims a run, generates, commits its outcome."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from os import getpid
-from typing import Annotated, Final
+from typing import Final
 
 import uvloop
-from aiokafka import ConsumerRecord
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from faststream import AckPolicy, Context, ContextRepo, FastStream
-from faststream.kafka import KafkaRouter
-from faststream.kafka.annotations import KafkaMessage as Message
-from faststream.kafka.message import KafkaMessage
 
 from schemas.topics import GENERATION_COMMANDS
 from services import heap, metrics, telemetry
 from services.accounts import Keys
 from services.admission import Admission
-from services.broker import Publisher, faststream_broker
+from services.broker import Publisher
 from services.claims import Claims
 from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
@@ -39,51 +32,23 @@ from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.projection_documents import FoldedDocuments
 from services.queue import Queue
-from services.redelivery import kept_up, paced, waited_out
+from services.redelivery import kept_up, waited_out
 from services.settings import Settings
 from services.signing import Signer
 from services.slot import Slot, Turn
 from services.sourcing import Sourcing
+from services.subscription import subscribed
 from services.upkeep import Upkeep
+from services.watchdog import Watchdog
 
 GROUP: Final = "generator"
 HELD: Final = 4  #: runs at once, those included whose pictures wait for the object store
 
-Records = tuple[ConsumerRecord[bytes, bytes], ...]
-
-
-async def parse(
-    records: Records, original: Callable[[Records], Awaitable[KafkaMessage]]
-) -> KafkaMessage:
-    """FastStream decodes headers as UTF-8 and would take any other for an error of ours."""
-    message = await original(tuple(replace(record, headers=()) for record in records))
-    message.raw_message = records
-    return message
-
-
-async def undecoded(message: KafkaMessage) -> list[bytes]:
-    return []
-
-
 BEAT_EVERY = timedelta(seconds=5)
 UPKEEP_EVERY = timedelta(seconds=15)
-
-router = KafkaRouter(ack_policy=AckPolicy.NACK_ON_ERROR)
-
-
-@router.subscriber(
-    GENERATION_COMMANDS.name,
-    group_id=GROUP,
-    batch=True,
-    batch_timeout_ms=2,  # FastStream sleeps as long again after an empty poll
-    max_records=200,
-    auto_offset_reset="earliest",
-    partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-    parser=parse,
-    decoder=undecoded,
-)
-async def take_in(message: Message, intake: Annotated[Intake, Context()]) -> None:
-    await paced(partial(intake.take_in, message.raw_message), "intake")
+#: Longer than a consumer takes to break, be closed and made anew: what this ends is a blocked loop.
+STUCK_AFTER = timedelta(minutes=5)
+STOPPED_WITHIN: Final = 15.0  #: seconds for the batch in hand and for leaving the group
 
 
 async def serve(claims: Claims, fulfilment: Fulfilment, slot: Slot, poll: float) -> None:
@@ -118,7 +83,7 @@ async def next_turn(claims: Claims, slot: Slot, poll: float) -> Turn:
 
 
 @asynccontextmanager
-async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]:
+async def parts(settings: Settings) -> AsyncIterator[Intake]:
     """Everything that runs beside intake, for as long as the process lives."""
     catalogue = Catalogue.load(settings.engine.models)
     signer = Signer(settings.master_secret.get_secret_value())
@@ -161,7 +126,6 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
             publisher=publisher,
             slot=slot,
         )
-        context.set_global("intake", intake)
         async with asyncio.TaskGroup() as tasks:
             poll = settings.generator.poll.total_seconds()
             running = [
@@ -173,28 +137,37 @@ async def parts(settings: Settings, context: ContextRepo) -> AsyncIterator[None]
                 tasks.create_task(kept_up(upkeep.age, "ageing", UPKEEP_EVERY)),
                 tasks.create_task(kept_up(upkeep.sweep_objects, "objects", UPKEEP_EVERY)),
             ]
-            yield
+            yield intake
             for task in running:
                 task.cancel()
 
 
-def create_app() -> FastStream:
+@asynccontextmanager
+async def taking_in(settings: Settings, intake: Intake) -> AsyncIterator[None]:
+    """Commands from Kafka, as long as nobody tells the process to end."""
+    watchdog = Watchdog(STUCK_AFTER)
+    watchdog.start()
+    task = asyncio.create_task(
+        subscribed(settings.kafka, GENERATION_COMMANDS, GROUP, intake.take_in, watchdog)
+    )
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=STOPPED_WITHIN)
+
+
+async def main() -> None:
     settings = Settings()
     telemetry.configure(settings, "generator")
     metrics.serve(settings.metrics)
     heap.settle()
-    broker = faststream_broker(settings.kafka)
-    broker.include_router(router, prefix=settings.kafka.topic_prefix)
-    for subscriber in router.subscribers:  # FastStream's prefix is for topics only
-        subscriber.group_id = settings.kafka.topic_prefix + GROUP  # type: ignore[attr-defined]
-
-    @asynccontextmanager
-    async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
-        async with parts(settings, context):
-            yield
-
-    return FastStream(broker, lifespan=lifespan, logger=None)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with parts(settings) as intake, taking_in(settings, intake):
+        await stopped.wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(create_app().run())
+    uvloop.run(main())

@@ -318,7 +318,7 @@ class Process:
         return jobs
 
     async def take_in(self) -> None:
-        """As FastStream does with NACK_ON_ERROR: the offsets are committed last."""
+        """As a subscription does: the offsets are committed last."""
         await self.world.commands.to_committed()
         if records := await self.world.commands.read_on():
             await self.handle(records)
