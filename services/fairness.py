@@ -22,7 +22,7 @@ from services.errors import UnknownModel
 from services.mongo import Mongo
 
 UNKNOWN_STEPS: Final = 20
-CAPS_FOR: Final = 1.0  #: seconds that the list of caps is good for
+CAPS_FOR: Final = 5.0  #: seconds that the list of caps is good for
 
 
 class Share(Value):

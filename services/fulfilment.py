@@ -102,9 +102,10 @@ class Fulfilment:
 
     @asynccontextmanager
     async def _generating(self, turn: Turn) -> AsyncIterator[Generating]:
-        generating = Generating(self._engine, self._publisher)
-        spec = turn.lease.row.wanted
-        if not turn.lease.row.cancel and not spec.enhance and not spec.references:
+        row, spec = turn.lease.row, turn.lease.row.wanted
+        near_end = partial(self._outcomes.foresee, row)
+        generating = Generating(self._engine, self._publisher, near_end)
+        if not row.cancel and not spec.enhance and not spec.references:
             generating.begin(Prepared(spec, ()))
         try:
             yield generating

@@ -1,8 +1,10 @@
 """An engine's work for one run: begun as early as can be, and ended with the run's lease."""
 
 import asyncio
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
+from schemas.jobs import Stage
 from services import progress
 from services.broker import Publisher
 from services.engine.messages import Generated
@@ -12,12 +14,18 @@ from services.leases import Hold
 from services.sourcing import Prepared
 
 T = TypeVar("T")
+Ending = Coroutine[Any, Any, None]
 
 
 class Generating:
-    def __init__(self, engine: EngineProcess, publisher: Publisher) -> None:
+    def __init__(
+        self, engine: EngineProcess, publisher: Publisher, near_end: Callable[[], Ending]
+    ) -> None:
+        """`near_end` is run beside the engine's last step, once."""
         self._engine = engine
         self._publisher = publisher
+        self._near_end = near_end
+        self._ending: asyncio.Task[None] | None = None
         self._latest = progress.Latest()
         self._work: asyncio.Task[Generated] | None = None
 
@@ -26,7 +34,7 @@ class Generating:
         if self._work is None:
             self._work = asyncio.create_task(
                 self._engine.generate(
-                    prepared.spec, references=prepared.references, on_progress=self._latest.note
+                    prepared.spec, references=prepared.references, on_progress=self._note
                 )
             )
 
@@ -40,9 +48,15 @@ class Generating:
 
     async def end(self) -> None:
         """Whatever nobody wants any more stops at its next step."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        tasks = [task for task in (self._work, self._ending) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _note(self, stage: Stage, step: int, steps: int) -> None:
+        self._latest.note(stage, step, steps)
+        if stage is Stage.DECODING and self._ending is None:
+            self._ending = asyncio.create_task(self._near_end())
 
 
 async def unless_ended(work: asyncio.Task[T], hold: Hold) -> T:

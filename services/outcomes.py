@@ -34,13 +34,16 @@ class Outcomes:
 
     async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
         """Decide a leased run; False when it was cancelled meanwhile or somebody else has it."""
-        outcome, _ = await asyncio.gather(
-            self._queue.commit(lease, event), self._look_ahead(lease.row)
-        )
+        outcome = await self._queue.commit(lease, event)
         if outcome is None:
             return False
         await self._after_decision(lease.row, event, outcome)
         return True
+
+    async def foresee(self, row: QueueRow) -> None:
+        """An outcome is near: what it will be shown in is read meanwhile."""
+        with suppress(*UNFOLDED):
+            await self._documents.look(row.job, row.project)
 
     async def cancel_unleased(self, row: QueueRow) -> None:
         event = run_events.cancelled(
@@ -65,11 +68,6 @@ class Outcomes:
         for doomed in await self._queue.settle_waiting():
             await self.cancel_unleased(doomed)
         await self._publish_all(await self._queue.unpublished())  # last: it needs the broker
-
-    async def _look_ahead(self, row: QueueRow) -> None:
-        """While a majority takes the decision, what it will be shown in is read."""
-        with suppress(*UNFOLDED):
-            await self._documents.look(row.job, row.project)
 
     async def _expired(self, row: QueueRow) -> None:
         metrics.EXPIRIES.inc()

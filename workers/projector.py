@@ -27,7 +27,7 @@ from services.watchdog import Watchdog
 log = structlog.get_logger()
 
 BATCH: Final = 2000  #: records
-LINGER: Final = 50  #: milliseconds
+LINGER: Final = 500  #: milliseconds that a fetch waits for records; those that come end it
 WRITE_WITHIN: Final = 30.0  #: seconds; the driver alone would try for 120
 PATIENCE: Final = timedelta(seconds=60)
 

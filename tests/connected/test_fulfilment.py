@@ -77,6 +77,9 @@ class FakeEngine:
             raise
         if self.error:
             raise self.error
+        for _ in range(spec.num_images):
+            on_progress(Stage.DECODING, 2, 2)
+            await asyncio.sleep(0)
         return generated(spec)
 
 
@@ -401,6 +404,27 @@ async def test_an_object_store_that_is_away_is_waited_for(world: World) -> None:
     await world.fulfil(lease)
 
     assert world.publisher.kinds(lease.row.job) == ["started", "completed"]
+
+
+async def test_what_an_outcome_will_be_shown_in_is_read_once_beside_the_last_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await world.lease()
+    read: list[QueueRow] = []
+
+    async def foresee(_: Outcomes, row: QueueRow) -> None:
+        assert world.store.objects == {}
+        read.append(row)
+
+    monkeypatch.setattr(Outcomes, "foresee", foresee)
+    world.engine.finish.clear()
+    task = asyncio.create_task(world.fulfil(lease))
+    await until(lambda: bool(world.engine.began))
+    assert read == []
+    world.engine.finish.set()
+    await task
+
+    assert read == [lease.row]
 
 
 async def test_nothing_is_told_of_a_run_before_it_was_accepted(world: World) -> None:

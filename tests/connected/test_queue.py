@@ -367,6 +367,7 @@ async def test_a_state_of_another_version_keeps_no_outcome_from_the_stream(
     await mongo.jobs.insert_one({"_id": row.job, "project": row.project, "state": unknown})
     lease = await claimed(queue)
 
+    await outcomes.foresee(lease.row)
     assert await outcomes.commit(lease, completed(lease.row))
 
     assert publisher.kinds(row.job) == ["completed"]
