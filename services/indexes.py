@@ -81,7 +81,7 @@ JOBS: Final = (
 QUEUE: Final = (
     IndexModel(
         [("state", ASCENDING), ("lane", ASCENDING), ("vft", ASCENDING), ("due", ASCENDING)],
-        name="claim",
+        name="claim",  # and virtual time
     ),
     IndexModel(
         [("lease_until", ASCENDING)],
@@ -98,7 +98,6 @@ QUEUE: Final = (
         name="uploads",  # object keys that are still to be gone through
         partialFilterExpression={"state": "done", "uploads.0": {"$exists": True}},
     ),
-    IndexModel([("lane", ASCENDING), ("state", ASCENDING), ("vft", ASCENDING)]),  # virtual time
     IndexModel(  # longer than the commands that a redelivery could bring back
         [("ended_at", ASCENDING)], name="kept", expireAfterSeconds=35 * 24 * 3600
     ),
@@ -228,4 +227,5 @@ OBSOLETE: Final[dict[str, tuple[str, ...]]] = {
     "jobs": ("flow_id_1_created_at_1",),
     "images": ("project_1_created_at_-1",),
     "flows": ("project_1_created_at_-1",),
+    "queue": ("lane_1_state_1_vft_1",),
 }
