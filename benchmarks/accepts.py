@@ -16,7 +16,7 @@ from compose.errors import CommandFailed
 CONNECTIONS: Final = 32
 PAIRS: Final = 5
 WARM_UP: Final = 1.0  #: seconds a side
-AT_LEAST: Final = 0.6
+AT_LEAST: Final = 0.75
 PATH: Final = "/api/v1/images/generate-async"
 BODY: Final = (
     '{"prompt": "a red circle on a blue background, seen from above in the morning", '

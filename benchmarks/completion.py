@@ -28,7 +28,7 @@ JOBS: Final = 100  #: a side, in rounds; fewer where time runs out
 POLL: Final = 0.002  #: seconds between an answer and the next question
 PATIENCE: Final = 30.0  #: seconds for one job
 COMMAND_BYTES: Final = 900  #: about what a command of ours has
-P50_AT_MOST: Final = 30.0  #: milliseconds above the floor
+P50_AT_MOST: Final = 25.0  #: milliseconds above the floor
 
 Once = Callable[[], Awaitable[float]]  #: one job from submit to completed, in milliseconds
 

@@ -28,7 +28,7 @@ from workers.projector import BATCH, PATIENCE, Projector
 
 PAIRS: Final = 5
 JOBS: Final = 2000  #: a round
-AT_LEAST: Final = 0.7
+AT_LEAST: Final = 0.9
 
 
 class Operations(NamedTuple):
