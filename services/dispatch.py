@@ -18,7 +18,7 @@ from schemas.events import (
 from schemas.jobs import Job, RequestedJob
 from schemas.topics import GENERATION_COMMANDS
 from services.broker import BROKER_OUTAGES, Publisher
-from services.mongo import OUTAGES, Mongo, unconfirmed
+from services.mongo import OUTAGES, Mongo
 from services.signing import HEADER, Signer
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ PUBLISH_WITHIN: Final = timedelta(seconds=2)  #: then the outbox does it; nobody
 
 class Dispatch:
     def __init__(self, mongo: Mongo, publisher: Publisher, signer: Signer) -> None:
-        self._jobs = unconfirmed(mongo.jobs)
+        self._jobs = mongo.jobs
         self._publisher = publisher
         self._signer = signer
         self._acknowledged: dict[UUID, UUID] = {}  # run -> job: a retry has another run to send

@@ -16,7 +16,7 @@ from schemas.jobs import GenerationSpec, Job, Lane, Tier
 from schemas.queue import RowState
 from services.arrivals import Arrivals
 from services.engine.catalogue import Catalogue
-from services.mongo import Document, Mongo, unconfirmed
+from services.mongo import Document, Mongo
 from services.queue_depth import UNDECIDED
 from services.standing import Runs, Standing, Waits
 
@@ -50,7 +50,7 @@ class Durations:
     """The generator's side: what a picture took, and that this worker is there."""
 
     def __init__(self, mongo: Mongo, worker: str) -> None:
-        self._durations = unconfirmed(mongo.durations)
+        self._durations = mongo.durations
         self._worker = worker.replace(".", "_").replace("$", "_")
 
     async def note(self, spec: GenerationSpec, generation_seconds: float) -> None:

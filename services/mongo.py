@@ -93,9 +93,9 @@ class Mongo:
 
 
 def unconfirmed(collection: Collection) -> Collection:
-    """For what a server that fails may forget, because somebody makes sure of it or can miss it.
+    """For writes that another one follows, whose confirmation stands for both: a log is in order.
 
-    A later write's confirmation stands for these, too: a log is in order.
+    A server that fails between the two may forget the first, so somebody has to make sure of it.
     """
     return collection.with_options(write_concern=WriteConcern(1, j=False))
 

@@ -13,7 +13,7 @@ from schemas.common import Value, now
 from schemas.events import GenerationCompleted, TerminalEvent
 from schemas.jobs import Lane
 from schemas.queue import Outcome, QueueRow, RowState
-from services.mongo import Document, Mongo, unconfirmed
+from services.mongo import Document, Mongo
 from services.settings import GeneratorSettings
 
 SWEPT_AFTER: Final = 60.0  #: seconds; longer than an upload that goes on after its lease
@@ -33,7 +33,6 @@ class Lease(Value):
 class Queue:
     def __init__(self, mongo: Mongo, settings: GeneratorSettings) -> None:
         self._rows = mongo.queue
-        self._unconfirmed = unconfirmed(mongo.queue)
         self._settings = settings
 
     async def enqueue(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
@@ -233,8 +232,7 @@ class Queue:
         )
 
     async def published(self, run: UUID) -> None:
-        """Where that is forgotten, the same bytes are published once more."""
-        await self._unconfirmed.update_one({"_id": run}, {"$set": {"published": True}})
+        await self._rows.update_one({"_id": run}, {"$set": {"published": True}})
 
     async def unpublished(self, limit: int = 100) -> list[QueueRow]:
         """Outcomes that were decided but, as far as the row knows, not acknowledged."""
