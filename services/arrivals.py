@@ -30,8 +30,8 @@ class Arrivals:
         self._read_at = clock()
         self._coming: dict[UUID, Arrival] = {}  # run -> what the queue is not known to have
         self._in_order: list[Arrival] = []  # the same
-        self._counted: dict[tuple[Standing, int, int], tuple[int, Backlog]] = {}
         self._of: defaultdict[Waits, float] = defaultdict(float)  # the same, seconds
+        self._counted: dict[tuple[Standing, int, int], tuple[int, Backlog]] = {}
         self._lately: defaultdict[int, deque[Arrival]] = defaultdict(deque)  # lane -> the last
         self._taken: defaultdict[int, float] = defaultdict(float)  # lane -> seconds, lately
 

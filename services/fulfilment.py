@@ -94,6 +94,7 @@ class Fulfilment:
             async with self._generating(turn) as generating:
                 try:
                     if (accepted := await turn.confirmed()) is not None:
+                        metrics.CLAIMS.inc()
                         with self._leases.holding(turn.lease) as hold:
                             await self._attempt(hold, generated, accepted, generating)
                 except asyncio.CancelledError:

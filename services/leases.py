@@ -38,7 +38,7 @@ class Hold:
 
     @contextmanager
     def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Only inside does losing or cancelling the lease call `stop`: the engine is shared."""
+        """Only inside does losing or cancelling the lease call `stop`."""
         self._stop = stop
         try:
             yield

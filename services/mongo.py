@@ -30,7 +30,7 @@ OUTAGES = (ConnectionFailure, WTimeoutError)
 
 
 class Mongo:
-    """The database of one deployment; every write is journaled by a majority."""
+    """The database of one deployment; a write is journaled by a majority, unless `unconfirmed`."""
 
     def __init__(
         self, client: AsyncIOMotorClient[Document], database: str, prefix: str = ""

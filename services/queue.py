@@ -87,7 +87,7 @@ class Queue:
         )
 
     async def insert_leased(self, lease: Lease) -> bool:
-        """Insert a row and claim it in one write; False when it is there already."""
+        """Insert a row and claim it in one write; False when somebody else has it already."""
         document = {"$literal": row_document(lease.row)}  # a prompt may begin with "$"
         new = {"$mergeObjects": [document, {"lease_until": self._lease_end()}]}
         there = {"$ne": [{"$type": "$state"}, "missing"]}
@@ -96,7 +96,7 @@ class Queue:
             [{"$replaceWith": {"$cond": [there, "$$ROOT", new]}}],
             upsert=True,
         )
-        return written.upserted_id is not None
+        return written.upserted_id is not None or await self.renew(lease)  # its answer got lost
 
     async def renew(self, lease: Lease) -> bool:
         """Hold on for another lease; False when somebody else may have the run."""

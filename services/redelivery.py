@@ -19,6 +19,7 @@ T = TypeVar("T")
 WAITED_OUT: Final = (*OUTAGES, AutoReconnect, *BROKER_OUTAGES, Unavailable)
 FIRST_PAUSE: Final = 0.1  #: seconds; doubles
 LONGEST_PAUSE: Final = 5.0
+LASTED: Final = 60.0  #: seconds after which what breaks is a new break
 
 
 async def waited_out(
@@ -54,10 +55,13 @@ async def kept_up(work: Callable[[], Awaitable[None]], what: str, every: timedel
     """Do `work` again and again; whatever it raises is logged and does not end it."""
     pause = every.total_seconds()
     while True:
+        began = monotonic()
         try:
             await work()
             pause = every.total_seconds()
         except WAITED_OUT as error:
+            if monotonic() - began > LASTED:
+                pause = every.total_seconds()
             log.warning("waiting_for", what=what, error=type(error).__name__, pause=pause)
             pause = min(max(pause, FIRST_PAUSE) * 2, LONGEST_PAUSE)
         except Exception:

@@ -53,7 +53,6 @@ class Slot:
         self._bell = asyncio.Event()
         self._free = False
         self._promise: Promise | None = None
-
         self._left: Turn | None = None
 
     @property

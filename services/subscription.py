@@ -1,8 +1,8 @@
 """A topic's records in, handled batch by batch; their offsets are committed when they have been."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import chain
@@ -63,7 +63,9 @@ class Subscription:
     async def step(self) -> None:
         """Fetch a batch, see it handled, commit it. What is raised ends the membership."""
         async with asyncio.timeout(PATIENCE):
-            batch = await self._fetch()
+            batch: Batch = await self._consumer.getmany(
+                timeout_ms=int(LINGER * 1000), max_records=BATCH
+            )
             if not batch:
                 await self._mind_silence()
         self._watchdog.heard()
@@ -82,20 +84,6 @@ class Subscription:
             await asyncio.wait([self._delivering], timeout=GRACE)
             self._delivering.cancel()
             await asyncio.gather(self._delivering, return_exceptions=True)
-
-    async def _fetch(self) -> Batch:
-        """aiokafka's coordination may cancel itself, when a member that is late hears of a
-        rebalance, and `getmany` raises that: nobody has cancelled us."""
-        try:
-            batch: Batch = await self._consumer.getmany(
-                timeout_ms=int(LINGER * 1000), max_records=BATCH
-            )
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise KafkaError("the coordination of the group has ended") from None
-        return batch
 
     async def _deliver(self, batch: Batch, dealings: int) -> None:
         records = list(chain.from_iterable(batch.values()))
@@ -186,8 +174,22 @@ async def subscribed(
 
     async def member() -> None:
         watchdog.heard()
-        async with joined(settings, topic, group, handle, watchdog) as subscription:
-            while True:
-                await subscription.step()
+        with only_our_cancels():
+            async with joined(settings, topic, group, handle, watchdog) as subscription:
+                while True:
+                    await subscription.step()
 
     await kept_up(member, topic.name, timedelta())
+
+
+@contextmanager
+def only_our_cancels() -> Iterator[None]:
+    """aiokafka's coordination may cancel itself, when a member that is late hears of a rebalance or
+    leaves; `getmany` and `stop` raise that, though nobody has cancelled us."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise KafkaError("the coordination of the group has ended") from None

@@ -78,7 +78,6 @@ async def next_turn(claims: Claims, slot: Slot, poll: float) -> Turn:
         slot.listen()
         lease = await waited_out(claims.next, "queue")
         if turn := Turn.claimed(lease) if lease else await slot.turn(poll):
-            metrics.CLAIMS.inc()
             return turn
 
 

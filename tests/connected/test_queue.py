@@ -342,6 +342,15 @@ async def test_an_unpublished_outcome_is_published_later_with_the_same_bytes(
     assert (await stored(mongo, lease.row.id)).published
 
 
+async def test_a_lease_whose_answer_got_lost_is_known_by_its_nonce(queue: Queue) -> None:
+    row = make_row()
+    lease, other = queue.first_lease(row), queue.first_lease(row)
+
+    assert await queue.insert_leased(lease)
+    assert await queue.insert_leased(lease)
+    assert not await queue.insert_leased(other)
+
+
 async def test_an_outcome_is_polled_while_the_broker_is_away(
     mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
 ) -> None:

@@ -1,6 +1,7 @@
 """Outages are waited out, everything else is heard of, and nothing is a hot loop."""
 
 import asyncio
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -88,6 +89,21 @@ async def test_what_is_kept_up_survives_whatever_it_raises(
     keeping.cancel()
     assert pauses[0] >= 2
     assert set(pauses[1:]) <= {1.0}
+
+
+async def test_what_breaks_after_it_went_well_for_long_is_begun_again_soon(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = itertools.count(step=redelivery.LASTED + 1)
+    monkeypatch.setattr(redelivery, "monotonic", lambda: next(minutes))
+    work = Work(*(AutoReconnect() for _ in range(6)), rounds=7)
+    keeping = asyncio.create_task(kept_up(work.again, "test", timedelta()))
+
+    async with asyncio.timeout(5):
+        await work.enough.wait()
+
+    keeping.cancel()
+    assert max(pauses) <= 2 * redelivery.FIRST_PAUSE
 
 
 async def test_what_broke_is_raised_only_after_a_pause(pauses: list[float]) -> None:

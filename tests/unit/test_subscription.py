@@ -2,16 +2,19 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError, KafkaError
 
+from schemas.topics import GENERATION_COMMANDS
 from services import subscription
-from services.subscription import Dealing, Subscription
+from services.settings import Settings
+from services.subscription import Dealing, Subscription, only_our_cancels, subscribed
 from services.watchdog import Watchdog
 from tests.conditions import until
 
@@ -296,8 +299,48 @@ async def test_a_coordination_that_cancels_itself_ends_the_membership_and_no_mor
 
     monkeypatch.setattr(consumer, "getmany", cancelled)
 
-    with pytest.raises(KafkaError):
+    with pytest.raises(KafkaError), only_our_cancels():
         await member.step()
+
+
+async def test_a_cancel_of_ours_is_one() -> None:
+    async def waiting() -> None:
+        with only_our_cancels():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(waiting())
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_member_that_cannot_leave_in_peace_is_followed_by_another(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[object] = []
+
+    @asynccontextmanager
+    async def leaving_badly(*arguments: Any) -> AsyncIterator[Subscription]:
+        joined.append(arguments)
+        yield Subscription("commands", consumer, cast(Any, None), Heard())
+        raise AssertionError("not left in the middle of a step")
+
+    async def broken(_: Subscription) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(subscription, "joined", leaving_badly)
+    monkeypatch.setattr(Subscription, "step", broken)
+    following = asyncio.create_task(
+        subscribed(Settings().kafka, GENERATION_COMMANDS, "group", cast(Any, None), Heard())
+    )
+
+    await until(lambda: len(joined) > 1)
+
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
 
 
 async def test_a_broker_that_never_answers_ends_the_membership(
