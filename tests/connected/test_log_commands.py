@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ async def test_tail_follows_until_it_is_interrupted(
         *following,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout is not None
 
@@ -144,10 +146,15 @@ async def test_tail_follows_until_it_is_interrupted(
         async with asyncio.timeout(30):
             line = json.loads(await process.stdout.readline())
         assert line["event"] == json.loads(event.encode())
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
 
     async with asyncio.timeout(30):
         assert await process.wait() == 0
+
+
+def heed_interrupts() -> None:
+    """Whoever runs in a shell's background ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def test_without_kafka_it_says_what_to_do(
