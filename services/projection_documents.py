@@ -7,7 +7,7 @@ compare-and-set on the document's own `folds`, and who comes too late reads and 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, cast
 from uuid import UUID
 
@@ -60,7 +60,6 @@ class FoldedDocuments:
         What a failing server may forget in between is made sure of by one that is not.
         """
         self._mongo = mongo
-        self._hasty = hasty
         self._images, self._flows = mongo.images, mongo.flows
         if hasty:
             self._images, self._flows = unconfirmed(mongo.images), unconfirmed(mongo.flows)
@@ -93,7 +92,9 @@ class FoldedDocuments:
         before = await self._known(events)
         after = self._after(before, events)
         told = [event for key in before for event in events[key]]
-        images = await self._missing(before, after, events)
+        images = await self._missing(
+            [image for event in told for image in images_of(event)], {*_changed(before, after)}
+        )
         await self._disturb(before, after, images)
         await self._write_facts(told, images)  # a picture is in `images` before its job shows it
         while not await self._write_states(before, after):
@@ -170,20 +171,14 @@ class FoldedDocuments:
         if activity := [_take_later(fact) for event in events if (fact := activity_of(event))]:
             await self._flows.bulk_write(activity, ordered=False)
 
-    async def _missing(
-        self, before: dict[Key, Folded], after: dict[Key, JobState], events: Events
-    ) -> list[Image]:
-        """The pictures of these jobs; where they are shown already, those that a mishap took."""
-        images = {
-            key: [each for event in events[key] for each in images_of(event)] for key in after
-        }
-        unchanged = images.keys() - _changed(before, after)
-        there: set[UUID] = set()
-        shown = [] if self._hasty else [image.id for key in unchanged for image in images[key]]
-        if shown:
-            found = self._images.find({"_id": {"$in": shown}}, {"_id": 1})
-            there = {document["_id"] for document in await found.to_list(None)}
-        return [image for of_job in images.values() for image in of_job if image.id not in there]
+    async def _missing(self, images: Sequence[Image], changed: Collection[Key]) -> Sequence[Image]:
+        """Where a job shows them already, only those that a mishap took."""
+        shown = [each.id for each in images if (each.job_id, each.project) not in changed]
+        if not shown:
+            return images
+        found = self._images.find({"_id": {"$in": shown}}, {"_id": 1})
+        there = {document["_id"] for document in await found.to_list(None)}
+        return [image for image in images if image.id not in there]
 
     async def _insert_missing(self, images: Sequence[Image]) -> None:
         """Once, and without the marks, which are the API's; a tombstone stays one."""
