@@ -177,7 +177,7 @@ class Estimates:
         ]
         held = 0.0
         waiting: dict[Waits, Runs] = defaultdict(Runs)
-        async for group in self._mongo.queue.aggregate(pipeline):
+        async for group in await self._mongo.queue.aggregate(pipeline):
             kind, runs = group["_id"], group["runs"]
             picture = self.picture_seconds(Kind.model_validate(kind)) or 0.0
             seconds = picture * kind["num_images"]

@@ -185,7 +185,7 @@ async def _unpublished(
         {"$group": {"_id": None, "count": {"$sum": 1}, "oldest": {"$min": f"${since}"}}},
         {"$set": {"milliseconds": {"$subtract": ["$$NOW", "$oldest"]}}},
     ]
-    found = [group async for group in collection.aggregate(pipeline)]
+    found = [group async for group in await collection.aggregate(pipeline)]
     count = found[0]["count"] if found else 0
     oldest = found[0]["milliseconds"] / 1000 if found else None
     return Lag(name=name, behind=count, oldest_seconds=oldest, parts={what: count})

@@ -1,28 +1,22 @@
-"""The one module that knows MongoDB's driver: settings in, a `Mongo` of named collections out.
-
-Motor is past its end of life; PyMongo's AsyncMongoClient is the exit, and this file the door.
-"""
+"""The one module that knows MongoDB's client: settings in, a `Mongo` of named collections out."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions
-from motor.motor_asyncio import (
-    AsyncIOMotorClient,
-    AsyncIOMotorClientSession,
-    AsyncIOMotorCollection,
-    AsyncIOMotorDatabase,
-)
-from pymongo import ReadPreference, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 
 from services.settings import MongoSettings
 
 Document = dict[str, Any]
-Collection = AsyncIOMotorCollection[Document]
-Session = AsyncIOMotorClientSession
+Collection = AsyncCollection[Document]
+Session = AsyncClientSession
 T = TypeVar("T")
 
 #: What a caller waits out (or answers 503 to): the server is away, not the request wrong.
@@ -32,12 +26,10 @@ OUTAGES = (ConnectionFailure, WTimeoutError)
 class Mongo:
     """The database of one deployment; a write is journaled by a majority, unless `unconfirmed`."""
 
-    def __init__(
-        self, client: AsyncIOMotorClient[Document], database: str, prefix: str = ""
-    ) -> None:
+    def __init__(self, client: AsyncMongoClient[Document], database: str, prefix: str = "") -> None:
         self.client = client
         self._prefix = prefix
-        self.database: AsyncIOMotorDatabase[Document] = client.get_database(
+        self.database: AsyncDatabase[Document] = client.get_database(
             database,
             codec_options=CodecOptions(tz_aware=True, uuid_representation=4),
             read_preference=ReadPreference.PRIMARY,
@@ -79,13 +71,13 @@ class Mongo:
 
     async def transaction(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in a transaction, again while the server says that it may be repeated."""
-        async with await self.client.start_session() as session:
+        async with self.client.start_session() as session:
             return await session.with_transaction(work)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """All that is read with this session is of one moment, in which a majority had it."""
-        async with await self.client.start_session(snapshot=True) as session:
+        async with self.client.start_session(snapshot=True) as session:
             yield session
 
     def _named(self, name: str) -> Collection:
@@ -104,7 +96,7 @@ def unconfirmed(collection: Collection) -> Collection:
 async def open_mongo(settings: MongoSettings) -> AsyncIterator[Mongo]:
     """Connect lazily: an absent server shows at the first call, as one of `OUTAGES`."""
     wait = int(settings.server_selection_timeout.total_seconds() * 1000)
-    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+    client: AsyncMongoClient[Document] = AsyncMongoClient(
         settings.url.get_secret_value(),
         serverSelectionTimeoutMS=wait,
         connectTimeoutMS=wait,
@@ -118,7 +110,7 @@ async def open_mongo(settings: MongoSettings) -> AsyncIterator[Mongo]:
     try:
         yield Mongo(client, settings.database)
     finally:
-        client.close()
+        await client.close()
 
 
 __all__ = [

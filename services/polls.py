@@ -47,7 +47,7 @@ class Polls:
     async def _looked(self, asked: Sequence[Asked]) -> Sequence[Found]:
         key_ids, jobs = ({*ids} for ids in zip(*asked, strict=True))
         these_jobs = {"coll": self._jobs, "pipeline": [{"$match": {"_id": one_of(jobs)}}]}
-        cursor = self._stored_keys.aggregate(
+        cursor = await self._stored_keys.aggregate(
             [{"$match": {"_id": one_of(key_ids)}}, {"$unionWith": these_jobs}]
         )
         found = {document["_id"]: document for document in await cursor.to_list(None)}

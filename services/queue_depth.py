@@ -37,5 +37,5 @@ async def depths(mongo: Mongo) -> list[Depth]:
             runs=group["runs"],
             oldest_seconds=max(0.0, group["milliseconds"] / 1000),
         )
-        async for group in mongo.queue.aggregate(pipeline)
+        async for group in await mongo.queue.aggregate(pipeline)
     ]

@@ -105,7 +105,7 @@ class Rebuild:
             {"$project": {"project": 1, "state": {"$literal": fresh}}},
             {"$merge": into},
         ]
-        await self.live.jobs.aggregate(stages).to_list(None)
+        await (await self.live.jobs.aggregate(stages)).to_list(None)
         self._seeded_at = began
 
     async def _fold(self, kept: Mapping[str, range]) -> None:

@@ -53,6 +53,7 @@ class Feed:
             return_document=ReturnDocument.AFTER,
             session=session,
         )
+        assert counted is not None, "an upsert finds what it has made"
         first = counted["sequence"] - len(changes) + 1
         rows = [_row(project, first + place, made) for place, made in enumerate(changes)]
         await self._mongo.library_outbox.insert_many(rows, session=session)

@@ -156,6 +156,6 @@ async def _by_flow(
             {"$match": {"flow_id": {"$in": flows}, axis: EVER}},
             {"$group": {"_id": "$flow_id", "count": {"$sum": 1}}},
         ]
-        async for group in collection.aggregate(pipeline, session=session):
+        async for group in await collection.aggregate(pipeline, session=session):
             counts[group["_id"]] = counts.get(group["_id"], 0) + sign * int(group["count"])
     return counts

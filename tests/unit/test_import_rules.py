@@ -17,7 +17,6 @@ RULES = {
     "The fold is pure": ("services/projection.py", "services.settings"),
     "Only the generator needs a GPU image": ("services/engine/catalogue.py", "torch"),
     "Only the engine knows torch and diffusers": ("workers/generator.py", "diffusers"),
-    "One module knows MongoDB's driver": ("services/queue.py", "motor"),
     "One module knows S3's driver": ("services/fulfilment.py", "aioboto3"),
 }
 
@@ -59,3 +58,22 @@ def test_a_breach_is_found(copy: Path, rule: str, breach: tuple[str, str]) -> No
 
     assert found.returncode == 1
     assert f"{rule} BROKEN" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["from pymongo import AsyncMongoClient", "import pymongo.asynchronous.collection"]
+)
+def test_one_module_knows_mongodb_s_client(name: str) -> None:
+    """A rule of ruff, since everybody may have PyMongo's operations and errors."""
+    told = {file: _ruff(file, f"{name}\n") for file in ("services/queue.py", "services/mongo.py")}
+
+    assert "services.mongo knows MongoDB's client" in told["services/queue.py"]
+    assert "TID251" not in told["services/mongo.py"]
+
+
+def _ruff(file: str, source: str) -> str:
+    command = (f"{sys.prefix}/bin/ruff", "check", "--no-cache", "--stdin-filename", file, "-")
+    checked = subprocess.run(
+        command, cwd=ROOT, input=source, capture_output=True, text=True, check=False
+    )
+    return checked.stdout
