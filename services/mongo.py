@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 
+from services.cancellation import mend_wait_for
 from services.settings import MongoSettings
 
 Document = dict[str, Any]
@@ -95,6 +96,7 @@ def unconfirmed(collection: Collection) -> Collection:
 @asynccontextmanager
 async def open_mongo(settings: MongoSettings) -> AsyncIterator[Mongo]:
     """Connect lazily: an absent server shows at the first call, as one of `OUTAGES`."""
+    mend_wait_for()
     wait = int(settings.server_selection_timeout.total_seconds() * 1000)
     client: AsyncMongoClient[Document] = AsyncMongoClient(
         settings.url.get_secret_value(),

@@ -1,0 +1,24 @@
+"""Python 3.11's `asyncio.wait_for` as it is from 3.12 on: no cancel is lost in it.
+
+The older one may return instead of being cancelled when both come in the same turn of the loop
+(cpython #86296), and PyMongo sends every message through it: a task that was told to stop while it
+asked the database went on for ever.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+def mend_wait_for() -> None:
+    """For this process and every library in it."""
+    if sys.version_info < (3, 12):
+        asyncio.wait_for = wait_for  # type: ignore[assignment]
