@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 BATCH: Final = 2000  #: records
 LINGER: Final = 500  #: milliseconds that a fetch waits for records; those that come end it
+GATHER: Final = 0.1  #: seconds that the first of a batch waits for more: outcomes are shown already
 WRITE_WITHIN: Final = 30.0  #: seconds; the driver alone would try for 120
 PATIENCE: Final = timedelta(seconds=60)
 
@@ -54,9 +55,12 @@ class Projector:
         if not self._in_place:
             await self.written()
             await self._take_place()
-        batch = await self._consumer.getmany(timeout_ms=LINGER, max_records=BATCH)
+        records = _records(await self._consumer.getmany(timeout_ms=LINGER, max_records=BATCH))
+        if 0 < len(records) < BATCH:
+            await asyncio.sleep(GATHER)
+            left = BATCH - len(records)
+            records += _records(await self._consumer.getmany(timeout_ms=0, max_records=left))
         self._watchdog.heard()
-        records = _records(batch)
         readings = await read_all(records)
         await self.written()
         if not records:

@@ -12,17 +12,22 @@ from pymongo.errors import AutoReconnect
 from services.projection_store import Applied, OffsetsMoved, ProjectionStore
 from services.records import Reading, Record
 from services.watchdog import Watchdog
-from workers.projector import Projector
+from workers import projector as projector_module
+from workers.projector import BATCH, Projector
 
 PLACE = TopicPartition("events", 0)
 FIRST, SECOND, THIRD = (Record("events:0", offset, b"not JSON") for offset in range(3))
 
 
+Batch = dict[TopicPartition, list[Record]]
+
+
 class Consumer:
-    """Hands out one record a time, from where it was told to."""
+    """Hands out one record a time, from where it was told to, and what came right after it."""
 
     def __init__(self) -> None:
         self.offset = 0
+        self.right_after = 0
 
     def assignment(self) -> set[TopicPartition]:
         return {PLACE}
@@ -30,10 +35,13 @@ class Consumer:
     def seek(self, _place: TopicPartition, offset: int) -> None:
         self.offset = offset
 
-    async def getmany(self, **_limits: int) -> dict[TopicPartition, list[Record]]:
-        record = Record("events:0", self.offset, b"not JSON")
-        self.offset += 1
-        return {PLACE: [record]}
+    async def getmany(
+        self, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Record]]:
+        count = min(self.right_after, max_records) if timeout_ms == 0 else 1
+        offsets = range(self.offset, self.offset + count)
+        self.offset += count
+        return {PLACE: [Record("events:0", offset, b"not JSON") for offset in offsets]}
 
 
 class Store:
@@ -75,8 +83,18 @@ def store() -> Store:
 
 
 @pytest.fixture
-def projector(store: Store) -> Projector:
-    return Projector(Consumer(), cast(ProjectionStore, store), Watchdog(timedelta(minutes=1)))
+def consumer() -> Consumer:
+    return Consumer()
+
+
+@pytest.fixture
+def projector(store: Store, consumer: Consumer) -> Projector:
+    return Projector(consumer, cast(ProjectionStore, store), Watchdog(timedelta(minutes=1)))
+
+
+@pytest.fixture(autouse=True)
+def gathers_no_longer_than_tests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector_module, "GATHER", 0.0)
 
 
 async def test_a_batch_is_written_after_the_one_before(store: Store, projector: Projector) -> None:
@@ -89,6 +107,19 @@ async def test_a_batch_is_written_after_the_one_before(store: Store, projector: 
     await ahead
     await projector.written()
     assert store.written == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("more", [2, BATCH])
+async def test_what_comes_right_after_the_first_is_written_with_it(
+    store: Store, projector: Projector, consumer: Consumer, more: int
+) -> None:
+    consumer.right_after = more
+    store.may_write.set()
+
+    await projector.step()
+    await projector.written()
+
+    assert len(store.written) == min(1 + more, BATCH)
 
 
 async def test_what_was_read_ahead_of_a_failure_is_not_written(
