@@ -11,6 +11,8 @@ from statistics import median
 from time import monotonic
 from typing import Final
 
+from pymongo import UpdateOne
+
 from schemas.common import Value, now
 from schemas.jobs import GenerationSpec, Job, Lane, Tier
 from schemas.queue import RowState
@@ -52,27 +54,33 @@ class Durations:
     def __init__(self, mongo: Mongo, worker: str) -> None:
         self._durations = mongo.durations
         self._worker = worker.replace(".", "_").replace("$", "_")
+        self._noted: defaultdict[Kind, list[float]] = defaultdict(list)
 
-    async def note(self, spec: GenerationSpec, generation_seconds: float) -> None:
-        kind = Kind.of(spec)
-        await self._durations.update_one(
-            {"_id": f"{kind.model}:{kind.tier}:{kind.width}x{kind.height}"},
-            {
-                "$set": {"kind": kind.model_dump()},
-                "$push": {
-                    "seconds": {
-                        "$each": [generation_seconds / spec.num_images],
-                        "$slice": -KEPT,
-                    }
-                },
-            },
-            upsert=True,
-        )
+    def note(self, spec: GenerationSpec, generation_seconds: float) -> None:
+        """For the next `write`: no run waits for an estimate."""
+        self._noted[Kind.of(spec)].append(generation_seconds / spec.num_images)
+
+    async def write(self) -> None:
+        """What was noted since the last time; an outage may take it."""
+        noted, self._noted = self._noted, defaultdict(list)
+        if noted:
+            await self._durations.bulk_write([_pushed(*each) for each in noted.items()])
 
     async def beat(self) -> None:
         await self._durations.update_one(
             {"_id": WORKERS}, {"$currentDate": {f"seen.{self._worker}": True}}, upsert=True
         )
+
+
+def _pushed(kind: Kind, seconds: Sequence[float]) -> UpdateOne:
+    return UpdateOne(
+        {"_id": f"{kind.model}:{kind.tier}:{kind.width}x{kind.height}"},
+        {
+            "$set": {"kind": kind.model_dump()},
+            "$push": {"seconds": {"$each": seconds, "$slice": -KEPT}},
+        },
+        upsert=True,
+    )
 
 
 class Estimates:

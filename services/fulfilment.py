@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,7 @@ from services.leases import Hold, Leases
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
 from services.queue import Lease, Queue
-from services.redelivery import WAITED_OUT, waited_out
+from services.redelivery import waited_out
 from services.slot import Accepted, Turn, give_back
 from services.sourcing import Prepared, Sourcing
 
@@ -201,8 +201,7 @@ class Fulfilment:
             device=generated.device,
         )
         await self._commit(lease, event)
-        with suppress(*WAITED_OUT):  # an estimate is not worth waiting for
-            await self._durations.note(lease.row.wanted, generated.generation_seconds)
+        self._durations.note(lease.row.wanted, generated.generation_seconds)
 
     async def _commit(self, lease: Lease, event: TerminalEvent) -> None:
         if await waited_out(lambda: self._outcomes.commit(lease, event), "queue"):

@@ -86,6 +86,7 @@ class Outcomes:
         showing = asyncio.create_task(self._show(row, event))
         try:
             await asyncio.wait({showing}, timeout=SHOWN_WITHIN)
+            await self._queue.confirm(row.id, outcome)
             await self._tell(row, outcome)
             await self.settle(row.id)
             await showing

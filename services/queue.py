@@ -13,7 +13,8 @@ from schemas.common import Value, now
 from schemas.events import GenerationCompleted, TerminalEvent
 from schemas.jobs import Lane
 from schemas.queue import Outcome, QueueRow, RowState
-from services.mongo import Document, Mongo
+from services.errors import Unavailable
+from services.mongo import Collection, Document, Mongo, unconfirmed
 from services.settings import GeneratorSettings
 
 SWEPT_AFTER: Final = 60.0  #: seconds; longer than an upload that goes on after its lease
@@ -33,6 +34,7 @@ class Lease(Value):
 class Queue:
     def __init__(self, mongo: Mongo, settings: GeneratorSettings) -> None:
         self._rows = mongo.queue
+        self._unconfirmed_rows = unconfirmed(mongo.queue)
         self._settings = settings
 
     async def enqueue(self, rows: Sequence[QueueRow]) -> list[QueueRow]:
@@ -136,17 +138,31 @@ class Queue:
         return noted.matched_count == 1
 
     async def commit(self, lease: Lease, event: TerminalEvent) -> Outcome | None:
-        """Decide the run's outcome and return it; whoever gets None publishes nothing."""
+        """Decide the run's outcome and return it; whoever gets None publishes nothing.
+
+        A majority need not have it yet: nothing may leave this system before `confirm`.
+        """
         fence = {**lease.mine, "state": RowState.LEASED}
+        rows = self._unconfirmed_rows
         if not isinstance(event, GenerationCompleted):
-            return await self._decide(fence, event)
+            return await self._decide(rows, fence, event)
         only_winners = not lease.row.uploads  # before this lease; a release counts no attempt
-        return await self._decide({**fence, "cancel": False}, event, no_losers=only_winners)
+        return await self._decide(rows, {**fence, "cancel": False}, event, no_losers=only_winners)
+
+    async def confirm(self, run: UUID, outcome: Outcome) -> None:
+        """Return once a majority has the outcome; raise `Unavailable` where a failing server
+        has forgotten it: then the run is to be decided again."""
+        same = {"outcome.type": outcome.type}
+        found = await self._rows.update_one(  # it waits as long as if it had changed something
+            {"_id": run, "outcome.event": outcome.event}, {"$set": same}
+        )
+        if found.matched_count == 0:
+            raise Unavailable("An outcome was lost with its server")
 
     async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> Outcome | None:
         """Decide a run that nobody holds; None when a worker has it or it has an outcome."""
         unleased = [RowState.OVERTAKEN, RowState.WAITING, RowState.READY]
-        return await self._decide({"_id": row.id, "state": {"$in": unleased}}, event)
+        return await self._decide(self._rows, {"_id": row.id, "state": {"$in": unleased}}, event)
 
     async def request_cancel(
         self, run: UUID, job: UUID, project: str, reason: str
@@ -303,10 +319,10 @@ class Queue:
         return dropped.deleted_count > 0
 
     async def _decide(
-        self, fence: Document, event: TerminalEvent, *, no_losers: bool = False
+        self, rows: Collection, fence: Document, event: TerminalEvent, *, no_losers: bool = False
     ) -> Outcome | None:
         outcome = Outcome(type=event.type, event=event.encode(), decided_at=now())
-        decided = await self._rows.update_one(
+        decided = await rows.update_one(
             {**fence, "outcome": None},
             {
                 "$set": {

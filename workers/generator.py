@@ -45,6 +45,7 @@ GROUP: Final = "generator"
 HELD: Final = 4  #: runs at once, those included whose pictures wait for the object store
 
 BEAT_EVERY = timedelta(seconds=5)
+DURATIONS_EVERY = timedelta(seconds=0.5)
 UPKEEP_EVERY = timedelta(seconds=15)
 #: Longer than a consumer takes to break, be closed and made anew: what this ends is a blocked loop.
 STUCK_AFTER = timedelta(minutes=5)
@@ -133,6 +134,7 @@ async def parts(settings: Settings) -> AsyncIterator[Intake]:
                 tasks.create_task(kept_up(leases.watch_cancels, "cancels", CANCELS_EVERY)),
                 tasks.create_task(kept_up(outcomes.sweep, "sweep", settings.generator.sweep)),
                 tasks.create_task(kept_up(durations.beat, "beat", BEAT_EVERY)),
+                tasks.create_task(kept_up(durations.write, "durations", DURATIONS_EVERY)),
                 tasks.create_task(kept_up(upkeep.age, "ageing", UPKEEP_EVERY)),
                 tasks.create_task(kept_up(upkeep.sweep_objects, "objects", UPKEEP_EVERY)),
             ]

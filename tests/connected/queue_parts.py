@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from schemas.events import EVENTS, GenerationCompleted, GenerationEvent
+from schemas.events import EVENTS, GenerationCompleted, GenerationEvent, TerminalEvent
 from schemas.images import Picture
 from schemas.jobs import GenerationSpec
-from schemas.queue import QueueRow, RowState
+from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS, Topic
 from services import run_events
 from services.indexes import COLLECTIONS
 from services.mongo import Mongo, open_mongo
+from services.queue import Lease, Queue
 from services.settings import Settings
 
 SPEC = GenerationSpec(prompt="a red circle", model="tiny", width=64, height=64, seed=1)
@@ -60,6 +61,14 @@ def completed(row: QueueRow) -> GenerationCompleted:
         cost=0.0,
         device="cpu",
     )
+
+
+async def decided(queue: Queue, lease: Lease, event: TerminalEvent) -> Outcome | None:
+    """Of the leased run, known to a majority."""
+    outcome = await queue.commit(lease, event)
+    if outcome is not None:
+        await queue.confirm(lease.row.id, outcome)
+    return outcome
 
 
 @dataclass

@@ -34,8 +34,10 @@ async def mongo(stack: Settings) -> AsyncIterator[Mongo]:
 async def measured(mongo: Mongo, *seconds: float, workers: int = 1) -> Estimates:
     for worker in range(workers):
         await Durations(mongo, f"host.example:{worker}").beat()
+    durations = Durations(mongo, "host")
     for each in seconds:
-        await Durations(mongo, "host").note(SPEC, each)
+        durations.note(SPEC, each)
+        await durations.write()
     estimates = Estimates(mongo, CATALOGUE, clock=lambda: 0.0)
     await estimates.refresh()
     return estimates

@@ -65,14 +65,16 @@ class Run:
                 await self._submit(coming.pop(0))
             if lease is not None and lease.row.spec:
                 assert await self._world.outcomes.commit(lease, completed(lease.row))
-                await self._durations.note(lease.row.spec, cost)
+                self._durations.note(lease.row.spec, cost)
+                await self._durations.write()
                 self.ended[lease.row.id] = moment
 
     async def learn(self) -> None:
         """One picture of each kind."""
         for tier in COST:
             for size in SIZES:
-                await self._durations.note(spec := asked(tier, size), self.cost(spec))
+                self._durations.note(spec := asked(tier, size), self.cost(spec))
+        await self._durations.write()
 
     def cost(self, spec: GenerationSpec) -> float:
         mean = COST[spec.tier] * spec.width * spec.height / 256**2

@@ -11,8 +11,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.common import now
+from schemas.events import TerminalEvent
 from schemas.jobs import Dialect, Job, Status
-from schemas.queue import QueueRow, RowState
+from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_COMMANDS
 from services import run_events
 from services.broker import Publisher
@@ -21,8 +22,15 @@ from services.mongo import Mongo
 from services.outcomes import Outcomes
 from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
+from services.redelivery import waited_out
 from services.settings import GeneratorSettings, Settings
-from tests.connected.queue_parts import RememberingPublisher, completed, make_row, own_database
+from tests.connected.queue_parts import (
+    RememberingPublisher,
+    completed,
+    decided,
+    make_row,
+    own_database,
+)
 
 pytestmark = pytest.mark.connected
 
@@ -92,7 +100,7 @@ async def test_enqueueing_again_changes_nothing(mongo: Mongo, queue: Queue) -> N
     await queue.enqueue([row, row.model_copy(update={"vft": 99.0})])
 
     assert await stored(mongo, row.id) == before
-    await queue.commit(lease, completed(lease.row))
+    await decided(queue, lease, completed(lease.row))
     await queue.enqueue([row])
     assert await queue.claim() is None
 
@@ -194,7 +202,7 @@ async def test_only_the_holder_of_a_lease_may_use_it(mongo: Mongo, queue: Queue)
         before = await stored(mongo, row.id)
 
         assert not await queue.renew(theirs)
-        assert not await queue.commit(theirs, completed(theirs.row))
+        assert not await decided(queue, theirs, completed(theirs.row))
         assert not await queue.note_uploads(theirs, ["generated/x.png"])
         await queue.release(theirs)
         await queue.abandon(theirs)
@@ -234,8 +242,8 @@ async def test_a_lease_from_before_the_release_is_worth_nothing(queue: Queue) ->
     again = await claimed(queue)
 
     assert again.row.attempt == before.row.attempt
-    assert not await queue.commit(before, completed(before.row))
-    assert await queue.commit(again, completed(again.row))
+    assert not await decided(queue, before, completed(before.row))
+    assert await decided(queue, again, completed(again.row))
 
 
 # outcomes
@@ -246,7 +254,7 @@ async def test_an_outcome_keeps_the_exact_bytes_of_its_event(mongo: Mongo, queue
     lease = await claimed(queue)
     event = completed(lease.row)
 
-    assert await queue.commit(lease, event)
+    assert await decided(queue, lease, event)
 
     kept = await stored(mongo, lease.row.id)
     assert kept.outcome is not None
@@ -257,10 +265,10 @@ async def test_an_outcome_keeps_the_exact_bytes_of_its_event(mongo: Mongo, queue
 async def test_a_run_has_one_outcome(queue: Queue) -> None:
     await queue.enqueue([make_row()])
     lease = await claimed(queue)
-    assert await queue.commit(lease, completed(lease.row))
+    assert await decided(queue, lease, completed(lease.row))
 
-    assert not await queue.commit(lease, completed(lease.row))
-    assert not await queue.commit(lease, run_events.failed(lease.row, "x", "y"))
+    assert not await decided(queue, lease, completed(lease.row))
+    assert not await decided(queue, lease, run_events.failed(lease.row, "x", "y"))
     assert not await queue.cancel_unleased(lease.row, run_events.cancelled(lease.row, "z"))
 
 
@@ -270,9 +278,9 @@ async def test_completion_loses_against_a_cancel_that_came_first(queue: Queue) -
     lease = await claimed(queue)
     await queue.request_cancel(row.id, row.job, row.project, "changed my mind")
 
-    assert not await queue.commit(lease, completed(lease.row))
+    assert not await decided(queue, lease, completed(lease.row))
     assert await queue.cancelled([lease]) == {row.id: "changed my mind"}
-    assert await queue.commit(lease, run_events.cancelled(lease.row, "changed my mind"))
+    assert await decided(queue, lease, run_events.cancelled(lease.row, "changed my mind"))
 
 
 async def test_among_racing_deciders_exactly_one_wins(
@@ -342,6 +350,35 @@ async def test_an_unpublished_outcome_is_published_later_with_the_same_bytes(
     assert (await stored(mongo, lease.row.id)).published
 
 
+async def test_an_outcome_that_a_failing_server_forgot_is_decided_again(
+    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+) -> None:
+    """A primary had it, and nobody else, when another became primary."""
+    await queue.enqueue([make_row()])
+    lease = await claimed(queue)
+    before = await mongo.queue.find_one({"_id": lease.row.id})
+    assert before is not None
+    told: list[int] = []
+    commit = queue.commit
+
+    async def forgotten_once(lease: Lease, event: TerminalEvent) -> Outcome | None:
+        outcome = await commit(lease, event)
+        if not told:
+            await mongo.queue.replace_one({"_id": lease.row.id}, before)
+        told.append(len(publisher.sent))
+        return outcome
+
+    queue.commit = forgotten_once  # type: ignore[method-assign]
+    event = completed(lease.row)
+    assert await waited_out(lambda: outcomes.commit(lease, event), "queue")
+
+    assert told == [0, 0], "nothing is published that could be forgotten"
+    assert publisher.bytes_of(lease.row.job) == [event.encode()]
+    kept = await stored(mongo, lease.row.id)
+    assert kept.outcome is not None
+    assert (kept.state, kept.published) == (RowState.DONE, True)
+
+
 async def test_a_lease_whose_answer_got_lost_is_known_by_its_nonce(queue: Queue) -> None:
     row = make_row()
     lease, other = queue.first_lease(row), queue.first_lease(row)
@@ -389,7 +426,7 @@ async def test_a_broker_that_is_away_holds_up_no_run_that_waits(
     final = make_row(after=(first.job,))
     await queue.enqueue([final, first])
     lease = await claimed(queue)
-    assert await queue.commit(lease, completed(lease.row))
+    assert await decided(queue, lease, completed(lease.row))
     await unpublished_long(mongo, first.id)
     publisher.outages.append(KafkaConnectionError())
 
@@ -405,7 +442,7 @@ async def test_what_has_ended_is_kept_for_longer_than_its_command(
     row, stub = make_row(), make_row()
     await queue.enqueue([row])
     lease = await claimed(queue)
-    await queue.commit(lease, completed(lease.row))
+    await decided(queue, lease, completed(lease.row))
     await queue.request_cancel(stub.id, stub.job, stub.project, "there may be no request")
 
     ends = [kept["ended_at"] async for kept in mongo.queue.find({})]
@@ -434,7 +471,7 @@ async def test_uploads_of_an_earlier_lease_are_not_forgotten(mongo: Mongo, queue
     again = await claimed(queue)
     assert await queue.note_uploads(again, ["generated/winner.png"])
 
-    assert await queue.commit(again, completed(again.row))
+    assert await decided(queue, again, completed(again.row))
 
     assert "generated/loser.png" in (await stored(mongo, row.id)).uploads
 
@@ -444,7 +481,7 @@ async def test_a_run_without_losers_leaves_nothing_to_be_swept(mongo: Mongo, que
     lease = await claimed(queue)
     await queue.note_uploads(lease, ["generated/winner.png"])
 
-    await queue.commit(lease, completed(lease.row))
+    await decided(queue, lease, completed(lease.row))
 
     assert (await stored(mongo, lease.row.id)).uploads == ()
 
@@ -467,7 +504,7 @@ async def test_an_expired_lease_is_ready_again_after_a_backoff_and_counted(
     assert timedelta(seconds=15) < kept.due - now() <= timedelta(seconds=21)
     assert await queue.claim() is None
     assert not await queue.renew(lost)
-    assert not await queue.commit(lost, completed(lost.row))
+    assert not await decided(queue, lost, completed(lost.row))
     assert publisher.sent == []
 
 
@@ -649,7 +686,7 @@ async def test_the_sweep_settles_what_a_process_that_died_left_waiting(
     await queue.enqueue([final, first])
     lease = await claimed(queue)
     failed = run_events.failed(lease.row, "x", "")
-    assert await queue.commit(lease, completed(lease.row) if succeeded else failed)
+    assert await decided(queue, lease, completed(lease.row) if succeeded else failed)
     assert await queue.claim() is None
 
     await outcomes.sweep()
@@ -680,7 +717,7 @@ async def test_the_net_reaches_every_waiting_run(
     final = make_row(after=(first.job,))
     await queue.enqueue([first, final])
     lease = await claimed(queue)
-    assert await queue.commit(lease, completed(lease.row))
+    assert await decided(queue, lease, completed(lease.row))
 
     await outcomes.sweep()
 

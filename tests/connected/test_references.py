@@ -108,7 +108,7 @@ async def test_a_pending_one_is_waited_for_and_found_when_it_is_there(
     assert lease is not None
     assert lease.row.id == first.run
     event = queue_parts.completed(made)
-    await queue.commit(lease, event)
+    await queue_parts.decided(queue, lease, event)
     await queue.settle_run(first.run)
     row = await mongo.queue.find_one({"_id": second.run})
     assert row is not None
