@@ -60,9 +60,16 @@ class Fairness:
         return list(tagged.values())
 
     async def is_next(self, row: QueueRow) -> bool:
-        """Whether a new row would be claimed at once."""
-        caps, head = await asyncio.gather(self.caps(), self._head(row.lane, 0.0))
-        return row.project not in caps and head is None
+        """Whether a new row would be claimed at once: nothing as urgent is there and due."""
+        before = {
+            "state": RowState.READY,
+            "lane": {"$lte": row.lane},
+            "$expr": {"$lte": ["$due", "$$NOW"]},
+        }
+        caps, found = await asyncio.gather(
+            self.caps(), self._rows.find_one(before, {"_id": 0, "lane": 1})
+        )
+        return row.project not in caps and found is None
 
     async def charge(self, row: QueueRow) -> None:
         """The project of a row that is served already pays for it as for any other."""
@@ -124,9 +131,9 @@ class Fairness:
         head, latest = await asyncio.gather(self._head(lane), self._served(lane))
         return latest if head is None else min(head, latest)
 
-    async def _head(self, lane: int, least: float = 1e-9) -> float | None:
+    async def _head(self, lane: int) -> float | None:
         """Without those that have no tag: their worker died before it charged their project."""
-        ready = {"lane": lane, "state": RowState.READY, "vft": {"$gte": least}}
+        ready = {"lane": lane, "state": RowState.READY, "vft": {"$gt": 0}}
         return await self._vft(ready, ASCENDING)
 
     async def _served(self, lane: int) -> float:

@@ -66,6 +66,24 @@ async def test_a_newcomer_does_not_wait_for_another_projects_backlog(line: Line)
     assert max(len(list(run)) for _, run in groupby(served)) <= 2
 
 
+@pytest.mark.parametrize(
+    ("lane", "due_in", "is_next"),
+    [
+        pytest.param(0, -1, False, id="more urgent"),
+        pytest.param(1, -1, False, id="as urgent"),
+        pytest.param(2, -1, True, id="less urgent"),
+        pytest.param(1, 60, True, id="in its backoff"),
+    ],
+)
+async def test_a_newcomer_is_next_unless_something_as_urgent_is_due(
+    line: Line, lane: int, due_in: int, is_next: bool
+) -> None:
+    due = now() + timedelta(seconds=due_in)
+    await line.queue.enqueue([make_row(project="there", lane=lane, due=due)])
+
+    assert await line.fairness.is_next(make_row(project="new", lane=1)) is is_next
+
+
 async def test_a_project_of_twice_the_weight_gets_twice_as_much(line: Line) -> None:
     await line.fairness.set_share("heavy", weight=2.0, cap=None)
     await line.join("heavy", 30)

@@ -637,6 +637,10 @@ class FlakyCollection:
         self._name = name
         self._failures = failures
 
+    def with_options(self, **options: Any) -> "FlakyCollection":
+        other = self._collection.with_options(**options)
+        return FlakyCollection(other, self._name, self._failures)
+
     def __getattr__(self, operation: str) -> Any:
         real = getattr(self._collection, operation)
 
