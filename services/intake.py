@@ -22,6 +22,7 @@ from schemas.topics import GENERATION_EVENTS
 from services import metrics, run_events
 from services.admission import Admission, Wish
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.commands import CommandReader, Inadmissible, Signed
 from services.dead_letters import Record, bury
 from services.errors import InvalidRequest, NotFound, UnreadableMessage
@@ -48,6 +49,7 @@ class Intake:
         admission: Admission,
         fairness: Fairness,
         queue: Queue,
+        cancels: Cancels,
         outcomes: Outcomes,
         publisher: Publisher,
         slot: Slot,
@@ -57,6 +59,7 @@ class Intake:
         self._admission = admission
         self._fairness = fairness
         self._queue = queue
+        self._cancels = cancels
         self._outcomes = outcomes
         self._publisher = publisher
         self._slot = slot
@@ -229,8 +232,8 @@ class Intake:
     async def _cancel(self, command: GenerationCancelRequested) -> None:
         """A run nobody holds ends here; a running one is told by its flag."""
         job, project = command.data.job_id, command.projectid
-        run = command.data.run_id or await self._queue.current_run(job, project) or job
-        row = await self._queue.request_cancel(run, job, project, command.data.reason)
+        run = command.data.run_id or await self._cancels.current_run(job, project) or job
+        row = await self._cancels.request(run, job, project, command.data.reason)
         if row is not None and row.state in (RowState.WAITING, RowState.READY):
             await self._outcomes.cancel_unleased(row)
 

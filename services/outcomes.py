@@ -14,9 +14,11 @@ from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS
 from services import metrics, run_events
 from services.broker import BROKER_OUTAGES, Publisher
+from services.decisions import Decisions
 from services.projection_documents import FAULTS, FoldedDocuments
 from services.queue import Lease, Queue
 from services.records import Told
+from services.successors import Successors
 
 log = structlog.get_logger()
 
@@ -27,14 +29,23 @@ SHOWN_WITHIN: Final = 0.05  #: seconds that the stream waits for those who poll,
 class Outcomes:
     """Whoever loses the compare-and-set publishes nothing; whoever wins may die at any line."""
 
-    def __init__(self, queue: Queue, publisher: Publisher, documents: FoldedDocuments) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        decisions: Decisions,
+        successors: Successors,
+        publisher: Publisher,
+        documents: FoldedDocuments,
+    ) -> None:
         self._queue = queue
+        self._decisions = decisions
+        self._successors = successors
         self._publisher = publisher
         self._documents = documents
 
     async def commit(self, lease: Lease, event: TerminalEvent) -> bool:
         """Decide a leased run; False when it was cancelled meanwhile or somebody else has it."""
-        outcome = await self._queue.commit(lease, event)
+        outcome = await self._decisions.commit(lease, event)
         if outcome is None:
             return False
         await self._after_decision(lease.row, event, outcome)
@@ -49,25 +60,25 @@ class Outcomes:
         event = run_events.cancelled(
             row, row.cancel_reason or "a job it waited for did not succeed"
         )
-        if outcome := await self._queue.cancel_unleased(row, event):
+        if outcome := await self._decisions.cancel_unleased(row, event):
             await self._after_decision(row, event, outcome)
 
     async def publish_of(self, job: UUID) -> None:
         """What was decided of a job's runs and is not known to be on the stream."""
-        await self._publish_all(await self._queue.unpublished_of(job))
+        await self._publish_all(await self._decisions.unpublished_of(job))
 
     async def settle(self, run: UUID) -> None:
         """Free the runs that waited for this one; cancel them when it did not succeed."""
-        for doomed in await self._queue.settle_run(run):
+        for doomed in await self._successors.settle_run(run):
             await self.cancel_unleased(doomed)
 
     async def sweep(self) -> None:
         """What a process that died left: expired leases, unpublished outcomes, unsettled waits."""
         while (row := await self._queue.take_expired()) is not None:
             await self._expired(row)
-        for doomed in await self._queue.settle_waiting():
+        for doomed in await self._successors.settle_waiting():
             await self.cancel_unleased(doomed)
-        await self._publish_all(await self._queue.unpublished())  # last: it needs the broker
+        await self._publish_all(await self._decisions.unpublished())  # last: it needs the broker
 
     async def _expired(self, row: QueueRow) -> None:
         metrics.EXPIRIES.inc()
@@ -86,7 +97,7 @@ class Outcomes:
         showing = asyncio.create_task(self._show(row, event))
         try:
             await asyncio.wait({showing}, timeout=SHOWN_WITHIN)
-            await self._queue.confirm(row.id, outcome)
+            await self._decisions.confirm(row.id, outcome)
             await self._tell(row, outcome)
             await self.settle(row.id)
             await showing
@@ -113,4 +124,4 @@ class Outcomes:
 
     async def _publish(self, row: QueueRow, outcome: Outcome) -> None:
         await self._publisher.publish(GENERATION_EVENTS, str(row.job), outcome.event)
-        await self._queue.published(row.id)
+        await self._decisions.published(row.id)

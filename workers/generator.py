@@ -16,8 +16,10 @@ from services import heap, metrics, telemetry
 from services.accounts import Keys
 from services.admission import Admission
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.claims import Claims
 from services.commands import CommandReader
+from services.decisions import Decisions
 from services.engine.catalogue import Catalogue
 from services.engine.process import EngineProcess
 from services.enhancement import Enhancements
@@ -38,6 +40,7 @@ from services.signing import Signer
 from services.slot import Slot, Turn
 from services.sourcing import Sourcing
 from services.subscription import subscribed
+from services.successors import Successors
 from services.upkeep import Upkeep
 from services.watchdog import Watchdog
 
@@ -98,9 +101,10 @@ async def parts(settings: Settings) -> AsyncIterator[Intake]:
         metrics.ENGINE_READY.set_function(lambda: engine.ready)
         queue = Queue(mongo, settings.generator)
         fairness = Fairness(mongo, catalogue)
-        upkeep = Upkeep(queue, fairness, store)
+        upkeep = Upkeep(mongo, settings.generator, fairness, store)
         leases = Leases(queue, settings.generator)
-        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo, hasty=True))
+        documents = FoldedDocuments(mongo, hasty=True)
+        outcomes = Outcomes(queue, Decisions(mongo), Successors(mongo), publisher, documents)
         worker = f"{socket.gethostname()}:{getpid()}"
         durations = Durations(mongo, worker)
         fulfilment = Fulfilment(
@@ -122,6 +126,7 @@ async def parts(settings: Settings) -> AsyncIterator[Intake]:
             admission=Admission(mongo, publisher, signer, catalogue),
             fairness=fairness,
             queue=queue,
+            cancels=Cancels(mongo),
             outcomes=outcomes,
             publisher=publisher,
             slot=slot,

@@ -22,7 +22,7 @@ from services.library.removals import Removal, RemovalKind, Removals, stripped
 from services.library.totals import disturb
 from services.mongo import Mongo, Session
 from services.object_store import S3ObjectStore
-from services.queue import SWEPT_AFTER
+from services.upkeep import SWEPT_AFTER
 
 log = structlog.get_logger()
 

@@ -12,13 +12,17 @@ from schemas.jobs import Job
 from schemas.queue import Outcome, QueueRow
 from schemas.topics import GENERATION_EVENTS
 from services import dead_letters, inserts, intake, projection_documents
+from services.cancels import Cancels
+from services.decisions import Decisions
 from services.dispatch import Dispatch
 from services.mongo import Document, Mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
 from services.outcomes import Outcomes
 from services.projection_store import ProjectionStore
-from services.queue import Lease, Queue, row_document
+from services.queue import Lease, Queue
+from services.queue_rows import row_document
+from services.successors import Successors
 from tests.connected.crash_world import Process
 
 Without = Callable[[], AbstractContextManager[object]]
@@ -112,7 +116,7 @@ async def _unnoted(*_: object) -> bool:
 async def _told_anew(self: Any, row: QueueRow, outcome: Outcome) -> None:
     event = json.loads(outcome.event) | {"id": str(uuid4())}
     await self._publisher.publish(GENERATION_EVENTS, str(row.job), json.dumps(event).encode())
-    await self._queue.published(row.id)
+    await self._decisions.published(row.id)
 
 
 async def _delete_what_is_there(self: Any, key: str, delete: Any = S3ObjectStore.delete) -> None:
@@ -157,14 +161,14 @@ inserting_once = _instead(Queue, "enqueue", _overwriting)
 one_job_a_command = _instead(intake, "second_door_job", _any_job)
 one_id_a_rejection = _instead(intake, "event_id", _any_id)
 one_id_a_letter = _instead(dead_letters, "event_id", _any_id)
-finding_the_stub = _instead(Queue, "_overtaken", _none)
+finding_the_stub = _instead(Cancels, "overtaken", _none)
 looking_at_the_claim = _instead(Queue, "claim", _claim_without_a_look)
 expiry = _instead(Queue, "take_expired", _nothing)
 counting_at_the_claim = _instead(Queue, "claim", _uncounted_claim)
 noting_uploads = _instead(Queue, "note_uploads", _unnoted)
-publishing_what_is_not = _instead(Queue, "unpublished", _none)
+publishing_what_is_not = _instead(Decisions, "unpublished", _none)
 the_stored_bytes = _instead(Outcomes, "_publish", _told_anew)
-settling_what_waits = _instead(Queue, "settle_waiting", _none)
+settling_what_waits = _instead(Successors, "settle_waiting", _none)
 deleting_twice = _instead(S3ObjectStore, "delete", _delete_what_is_there)
 folding_first = _instead(ProjectionStore, "_write", _offsets_before_the_fold)
 the_stored_offsets = _instead(ProjectionStore, "positions", _from_the_start)

@@ -17,8 +17,10 @@ from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS,
 from services.accounts import Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher, client_settings
+from services.cancels import Cancels
 from services.claims import Claims
 from services.commands import CommandReader
+from services.decisions import Decisions
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
@@ -43,6 +45,7 @@ from services.settings import ROOT, Settings
 from services.signing import Signer
 from services.slot import Slot, Turn
 from services.sourcing import Sourcing
+from services.successors import Successors
 from services.upkeep import Upkeep
 from tests.conditions import until_answered
 from tests.connected.crash_parts import Fuse, FusedMongo, FusedPublisher, FusedStore, lived
@@ -278,7 +281,8 @@ class Process:
         store = FusedStore(world.store, fuse, world.objects)
         queue = Queue(mongo, stack.generator)
         fairness = Fairness(mongo, CATALOGUE)
-        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo, hasty=True))
+        documents = FoldedDocuments(mongo, hasty=True)
+        outcomes = Outcomes(queue, Decisions(mongo), Successors(mongo), publisher, documents)
         self.slot = Slot()
         self.world = world
         self.fuse = fuse
@@ -286,7 +290,7 @@ class Process:
         self.outbox = Outbox(mongo, self.admission, stack.outbox)
         self.outcomes = outcomes
         self.claims = Claims(queue, fairness)
-        self.upkeep = Upkeep(queue, fairness, store)
+        self.upkeep = Upkeep(mongo, stack.generator, fairness, store)
         self.projection = ProjectionStore(mongo)
         self.fulfilment = Fulfilment(
             worker="test",
@@ -307,6 +311,7 @@ class Process:
             admission=self.admission,
             fairness=fairness,
             queue=queue,
+            cancels=Cancels(mongo),
             outcomes=outcomes,
             publisher=publisher,
             slot=self.slot,

@@ -9,18 +9,17 @@ from schemas.topics import GENERATION_COMMANDS
 from services.accounts import Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.commands import CommandReader
 from services.engine.catalogue import Catalogue
 from services.fairness import Fairness
 from services.intake import Intake
 from services.mongo import Mongo
-from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.settings import ROOT, Settings
 from services.signing import HEADER, Signer
 from services.slot import Slot
-from tests.connected.queue_parts import RememberingPublisher
+from tests.connected.queue_parts import RememberingPublisher, outcomes_of
 
 CATALOGUE: Final = Catalogue.load(ROOT / "models" / "models.yaml")
 SIGNER: Final = Signer("a master secret of tests")
@@ -43,7 +42,7 @@ class World:
         self.publisher = RememberingPublisher()
         publisher = cast(Publisher, self.publisher)
         self.queue = Queue(mongo, stack.generator)
-        self.outcomes = Outcomes(self.queue, publisher, FoldedDocuments(mongo))
+        self.outcomes = outcomes_of(mongo, self.queue, publisher)
         self.admission = Admission(mongo, publisher, SIGNER, CATALOGUE)
         self.intake = Intake(
             settings=stack,
@@ -51,6 +50,7 @@ class World:
             admission=self.admission,
             fairness=Fairness(mongo, CATALOGUE),
             queue=self.queue,
+            cancels=Cancels(mongo),
             outcomes=self.outcomes,
             publisher=publisher,
             slot=Slot(),

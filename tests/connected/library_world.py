@@ -20,7 +20,7 @@ from services.mongo import Mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
 from services.projection_store import ProjectionStore
-from services.queue import row_document
+from services.queue_rows import row_document
 from services.records import Record
 from services.settings import OutboxSettings
 from tests.connected.crash_parts import Fuse, FusedMongo, FusedPublisher, FusedStore, lived

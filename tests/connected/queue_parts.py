@@ -12,10 +12,14 @@ from schemas.jobs import GenerationSpec
 from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_EVENTS, Topic
 from services import run_events
+from services.decisions import Decisions
 from services.indexes import COLLECTIONS
 from services.mongo import Mongo, open_mongo
+from services.outcomes import Outcomes
+from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import Settings
+from services.successors import Successors
 
 SPEC = GenerationSpec(prompt="a red circle", model="tiny", width=64, height=64, seed=1)
 
@@ -63,12 +67,17 @@ def completed(row: QueueRow) -> GenerationCompleted:
     )
 
 
-async def decided(queue: Queue, lease: Lease, event: TerminalEvent) -> Outcome | None:
+async def decided(decisions: Decisions, lease: Lease, event: TerminalEvent) -> Outcome | None:
     """Of the leased run, known to a majority."""
-    outcome = await queue.commit(lease, event)
+    outcome = await decisions.commit(lease, event)
     if outcome is not None:
-        await queue.confirm(lease.row.id, outcome)
+        await decisions.confirm(lease.row.id, outcome)
     return outcome
+
+
+def outcomes_of(mongo: Mongo, queue: Queue, publisher: Any) -> Outcomes:
+    documents = FoldedDocuments(mongo)
+    return Outcomes(queue, Decisions(mongo), Successors(mongo), publisher, documents)
 
 
 @dataclass

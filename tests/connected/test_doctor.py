@@ -29,7 +29,7 @@ from services.migration import migrate
 from services.mongo import Mongo, open_mongo
 from services.object_store import S3ObjectStore
 from services.projection_store import ProjectionStore
-from services.queue import row_document
+from services.queue_rows import row_document
 from services.records import Record
 from services.settings import Settings
 from services.topic_admin import TopicAdmin

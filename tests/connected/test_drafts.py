@@ -9,6 +9,7 @@ import pytest
 from schemas.jobs import Dialect, GenerationSpec, Job, Tier
 from schemas.queue import RowState
 from services.admission import Wish
+from services.cancels import Cancels
 from services.drafts import with_finals
 from services.settings import Settings
 from tests.connected.intake_parts import World
@@ -66,7 +67,7 @@ async def test_all_drafts_are_claimed_before_any_final(world: World) -> None:
 
 async def test_a_draft_that_is_cancelled_cancels_its_final_alone(world: World) -> None:
     (first, second), (draft, final) = await drafted(world, 2)
-    row = await world.queue.request_cancel(draft.run, draft.id, draft.project, "not this one")
+    row = await Cancels(world.mongo).request(draft.run, draft.id, draft.project, "not this one")
     assert row is not None
 
     await world.outcomes.cancel_unleased(row)

@@ -10,6 +10,7 @@ import pytest
 from schemas.common import now
 from schemas.jobs import GenerationSpec, Job, Tier
 from schemas.queue import QueueRow
+from services.cancels import Cancels
 from services.engine.catalogue import Catalogue
 from services.engine.messages import Generated
 from services.engine.process import EngineProcess, OnProgress
@@ -267,7 +268,7 @@ async def test_a_cancel_ends_a_run_that_waits_for_a_language_model(
     attempt = asyncio.create_task(studio.attempt())
     await until(lambda: bool(endpoint.asked))
 
-    await studio.queue.request_cancel(row.id, row.job, row.project, "no more")
+    await Cancels(mongo).request(row.id, row.job, row.project, "no more")
     await studio.leases.watch_cancels()
     await attempt
 

@@ -161,7 +161,7 @@ async def test_a_run_that_waited_long_joins_a_more_urgent_lane(line: Line, stack
     )
 
     async with S3ObjectStore.open(stack.s3) as store:
-        await Upkeep(line.queue, line.fairness, store).age()
+        await Upkeep(line.mongo, SETTINGS, line.fairness, store).age()
 
     moved = await line.mongo.queue.find_one({"_id": row.id})
     assert moved is not None

@@ -14,6 +14,7 @@ from schemas.jobs import GenerationSpec, Stage, Tier
 from schemas.manifest import Manifest
 from schemas.queue import QueueRow, RowState
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.claims import Claims
 from services.engine.catalogue import Catalogue
 from services.engine.encoding import EncodedPicture
@@ -28,13 +29,17 @@ from services.leases import Leases
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
 from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import ROOT, GeneratorSettings, Settings
 from services.slot import Slot, Turn, done
 from services.sourcing import Sourcing
 from tests.conditions import until
-from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
+from tests.connected.queue_parts import (
+    RememberingPublisher,
+    make_row,
+    outcomes_of,
+    own_database,
+)
 from workers.generator import HELD, serve
 
 pytestmark = pytest.mark.connected
@@ -149,7 +154,7 @@ class World:
             catalogue=CATALOGUE,
             queue=self.queue,
             leases=self.leases,
-            outcomes=Outcomes(self.queue, cast(Publisher, self.publisher), FoldedDocuments(mongo)),
+            outcomes=outcomes_of(mongo, self.queue, self.publisher),
             engine=cast(EngineProcess, self.engine),
             store=cast(S3ObjectStore, self.store),
             publisher=cast(Publisher, self.publisher),
@@ -283,7 +288,7 @@ async def test_a_permanent_error_becomes_a_failed_run(world: World) -> None:
 async def test_a_cancel_stops_the_engine_and_ends_the_run(world: World) -> None:
     lease = await world.lease()
     task = await world.running(lease)
-    await world.queue.request_cancel(lease.row.id, lease.row.job, "demo", "no")
+    await Cancels(world.mongo).request(lease.row.id, lease.row.job, "demo", "no")
 
     await world.leases.watch_cancels()
     await task
@@ -298,7 +303,7 @@ async def test_a_run_that_was_cancelled_before_its_claim_never_touches_the_engin
 ) -> None:
     row = make_row()
     await world.queue.enqueue([row])
-    await world.queue.request_cancel(row.id, row.job, "demo", "no")
+    await Cancels(world.mongo).request(row.id, row.job, "demo", "no")
     lease = await world.queue.claim()
     assert lease is not None
 
@@ -312,7 +317,7 @@ async def test_a_cancel_that_comes_while_pictures_are_stored_wins(world: World) 
     lease = await world.lease()
 
     async def cancel(key: str) -> None:
-        await world.queue.request_cancel(lease.row.id, lease.row.job, "demo", "no")
+        await Cancels(world.mongo).request(lease.row.id, lease.row.job, "demo", "no")
 
     world.store.on_put = cancel
     await world.fulfil(lease)

@@ -20,6 +20,7 @@ from schemas.topics import DEAD_LETTERS, GENERATION_COMMANDS, GENERATION_EVENTS
 from services.accounts import Keys
 from services.admission import Admission, Wish
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.commands import CommandReader
 from services.dead_letters import Record as Message
 from services.engine.catalogue import Catalogue
@@ -27,8 +28,6 @@ from services.fairness import Fairness
 from services.intake import Intake
 from services.issuance import CreatedKey
 from services.mongo import Mongo, Session
-from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import ROOT, Settings
 from services.signing import Signer
@@ -40,7 +39,12 @@ from tests.connected.kafka_parts import (
     strangers_signature,
     tail_of,
 )
-from tests.connected.queue_parts import RememberingPublisher, make_row, own_database
+from tests.connected.queue_parts import (
+    RememberingPublisher,
+    make_row,
+    outcomes_of,
+    own_database,
+)
 
 pytestmark = pytest.mark.connected
 
@@ -66,7 +70,8 @@ class Door:
             admission=self.admission,
             fairness=Fairness(mongo, CATALOGUE),
             queue=self.queue,
-            outcomes=Outcomes(self.queue, publisher, FoldedDocuments(mongo)),
+            cancels=Cancels(mongo),
+            outcomes=outcomes_of(mongo, self.queue, publisher),
             publisher=publisher,
             slot=self.slot,
         )

@@ -24,7 +24,7 @@ from services.gauges import Gauges, show_lags
 from services.inserts import job_document
 from services.lag import KafkaLag, Lag
 from services.mongo import Mongo, open_mongo
-from services.queue import row_document
+from services.queue_rows import row_document
 from services.settings import Settings
 from tests.connected.own_stack import own_stack
 from tests.connected.queue_parts import make_row

@@ -22,7 +22,7 @@ from services.library.publication import Publication
 from services.library.whole import Library
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
-from services.queue import row_document
+from services.queue_rows import row_document
 from services.read_model import ReadModel
 from services.settings import Settings
 from tests.connected import projection_parts as events

@@ -16,19 +16,21 @@ from schemas.jobs import Dialect, Job, Status
 from schemas.queue import Outcome, QueueRow, RowState
 from schemas.topics import GENERATION_COMMANDS
 from services import run_events
-from services.broker import Publisher
+from services.cancels import Cancels
+from services.decisions import Decisions
 from services.inserts import job_document
 from services.mongo import Mongo
 from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.redelivery import waited_out
 from services.settings import GeneratorSettings, Settings
+from services.successors import Successors
 from tests.connected.queue_parts import (
     RememberingPublisher,
     completed,
     decided,
     make_row,
+    outcomes_of,
     own_database,
 )
 
@@ -55,13 +57,23 @@ def queue(mongo: Mongo) -> Queue:
 
 
 @pytest.fixture
+def decisions(mongo: Mongo) -> Decisions:
+    return Decisions(mongo)
+
+
+@pytest.fixture
+def cancels(mongo: Mongo) -> Cancels:
+    return Cancels(mongo)
+
+
+@pytest.fixture
 def publisher() -> RememberingPublisher:
     return RememberingPublisher()
 
 
 @pytest.fixture
 def outcomes(mongo: Mongo, queue: Queue, publisher: RememberingPublisher) -> Outcomes:
-    return Outcomes(queue, cast(Publisher, publisher), FoldedDocuments(mongo))
+    return outcomes_of(mongo, queue, publisher)
 
 
 async def stored(mongo: Mongo, run: UUID) -> QueueRow:
@@ -91,7 +103,9 @@ async def unpublished_long(mongo: Mongo, run: UUID) -> None:
 # enqueue
 
 
-async def test_enqueueing_again_changes_nothing(mongo: Mongo, queue: Queue) -> None:
+async def test_enqueueing_again_changes_nothing(
+    mongo: Mongo, queue: Queue, decisions: Decisions
+) -> None:
     row = make_row()
     await queue.enqueue([row])
     lease = await claimed(queue)
@@ -100,7 +114,7 @@ async def test_enqueueing_again_changes_nothing(mongo: Mongo, queue: Queue) -> N
     await queue.enqueue([row, row.model_copy(update={"vft": 99.0})])
 
     assert await stored(mongo, row.id) == before
-    await decided(queue, lease, completed(lease.row))
+    await decided(decisions, lease, completed(lease.row))
     await queue.enqueue([row])
     assert await queue.claim() is None
 
@@ -170,16 +184,18 @@ async def test_a_claim_counts_as_an_attempt_before_anything_is_done(
     assert timedelta(seconds=25) < left <= SETTINGS.lease + timedelta(seconds=1)
 
 
-async def test_claiming_and_sweeping_use_indexes(mongo: Mongo, queue: Queue) -> None:
+async def test_claiming_and_sweeping_use_indexes(
+    mongo: Mongo, queue: Queue, decisions: Decisions, cancels: Cancels
+) -> None:
     await queue.enqueue([make_row(vft=float(number)) for number in range(300)])
     profile = mongo.database["system.profile"]
     await mongo.database.command("profile", 2)
 
     await queue.claim()
     await queue.take_expired()
-    await queue.unpublished()
-    await queue.settle_waiting()
-    await queue.current_run(uuid4(), "demo")
+    await decisions.unpublished()
+    await Successors(mongo).settle_waiting()
+    await cancels.current_run(uuid4(), "demo")
 
     await mongo.database.command("profile", 0)
     plans = [entry async for entry in profile.find({"ns": mongo.queue.full_name})]
@@ -193,7 +209,9 @@ async def test_claiming_and_sweeping_use_indexes(mongo: Mongo, queue: Queue) -> 
 # who may change a lease
 
 
-async def test_only_the_holder_of_a_lease_may_use_it(mongo: Mongo, queue: Queue) -> None:
+async def test_only_the_holder_of_a_lease_may_use_it(
+    mongo: Mongo, queue: Queue, decisions: Decisions
+) -> None:
     row = make_row()
     await queue.enqueue([row])
     lease = await claimed(queue)
@@ -202,7 +220,7 @@ async def test_only_the_holder_of_a_lease_may_use_it(mongo: Mongo, queue: Queue)
         before = await stored(mongo, row.id)
 
         assert not await queue.renew(theirs)
-        assert not await decided(queue, theirs, completed(theirs.row))
+        assert not await decided(decisions, theirs, completed(theirs.row))
         assert not await queue.note_uploads(theirs, ["generated/x.png"])
         await queue.release(theirs)
         await queue.abandon(theirs)
@@ -234,7 +252,9 @@ async def test_a_released_run_is_ready_at_once_and_the_attempt_does_not_count(
     assert (await claimed(queue)).row.attempt == 1
 
 
-async def test_a_lease_from_before_the_release_is_worth_nothing(queue: Queue) -> None:
+async def test_a_lease_from_before_the_release_is_worth_nothing(
+    queue: Queue, decisions: Decisions
+) -> None:
     row = make_row()
     await queue.enqueue([row])
     before = await claimed(queue)
@@ -242,19 +262,21 @@ async def test_a_lease_from_before_the_release_is_worth_nothing(queue: Queue) ->
     again = await claimed(queue)
 
     assert again.row.attempt == before.row.attempt
-    assert not await decided(queue, before, completed(before.row))
-    assert await decided(queue, again, completed(again.row))
+    assert not await decided(decisions, before, completed(before.row))
+    assert await decided(decisions, again, completed(again.row))
 
 
 # outcomes
 
 
-async def test_an_outcome_keeps_the_exact_bytes_of_its_event(mongo: Mongo, queue: Queue) -> None:
+async def test_an_outcome_keeps_the_exact_bytes_of_its_event(
+    mongo: Mongo, queue: Queue, decisions: Decisions
+) -> None:
     await queue.enqueue([make_row()])
     lease = await claimed(queue)
     event = completed(lease.row)
 
-    assert await decided(queue, lease, event)
+    assert await decided(decisions, lease, event)
 
     kept = await stored(mongo, lease.row.id)
     assert kept.outcome is not None
@@ -262,29 +284,35 @@ async def test_an_outcome_keeps_the_exact_bytes_of_its_event(mongo: Mongo, queue
     assert (kept.spec, kept.owner, kept.published) == (None, None, False)
 
 
-async def test_a_run_has_one_outcome(queue: Queue) -> None:
+async def test_a_run_has_one_outcome(queue: Queue, decisions: Decisions) -> None:
     await queue.enqueue([make_row()])
     lease = await claimed(queue)
-    assert await decided(queue, lease, completed(lease.row))
+    assert await decided(decisions, lease, completed(lease.row))
 
-    assert not await decided(queue, lease, completed(lease.row))
-    assert not await decided(queue, lease, run_events.failed(lease.row, "x", "y"))
-    assert not await queue.cancel_unleased(lease.row, run_events.cancelled(lease.row, "z"))
+    assert not await decided(decisions, lease, completed(lease.row))
+    assert not await decided(decisions, lease, run_events.failed(lease.row, "x", "y"))
+    assert not await decisions.cancel_unleased(lease.row, run_events.cancelled(lease.row, "z"))
 
 
-async def test_completion_loses_against_a_cancel_that_came_first(queue: Queue) -> None:
+async def test_completion_loses_against_a_cancel_that_came_first(
+    queue: Queue, decisions: Decisions, cancels: Cancels
+) -> None:
     row = make_row()
     await queue.enqueue([row])
     lease = await claimed(queue)
-    await queue.request_cancel(row.id, row.job, row.project, "changed my mind")
+    await cancels.request(row.id, row.job, row.project, "changed my mind")
 
-    assert not await decided(queue, lease, completed(lease.row))
+    assert not await decided(decisions, lease, completed(lease.row))
     assert await queue.cancelled([lease]) == {row.id: "changed my mind"}
-    assert await decided(queue, lease, run_events.cancelled(lease.row, "changed my mind"))
+    assert await decided(decisions, lease, run_events.cancelled(lease.row, "changed my mind"))
 
 
 async def test_among_racing_deciders_exactly_one_wins(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    cancels: Cancels,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
 ) -> None:
     """The worker, a sweeper that took the lease for expired, and a cancel; 100 rounds."""
     winners = Counter[str]()
@@ -295,7 +323,7 @@ async def test_among_racing_deciders_exactly_one_wins(
         await expire(mongo, row.id)
 
         async def cancel(row: QueueRow = row, lease: Lease = lease) -> None:
-            await queue.request_cancel(row.id, row.job, row.project, "race")
+            await cancels.request(row.id, row.job, row.project, "race")
             await outcomes.commit(lease, run_events.cancelled(lease.row, "race"))
 
         deciders: list[Awaitable[Any]] = [
@@ -351,7 +379,11 @@ async def test_an_unpublished_outcome_is_published_later_with_the_same_bytes(
 
 
 async def test_an_outcome_that_a_failing_server_forgot_is_decided_again(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A primary had it, and nobody else, when another became primary."""
     await queue.enqueue([make_row()])
@@ -359,16 +391,16 @@ async def test_an_outcome_that_a_failing_server_forgot_is_decided_again(
     before = await mongo.queue.find_one({"_id": lease.row.id})
     assert before is not None
     told: list[int] = []
-    commit = queue.commit
+    commit = Decisions.commit
 
-    async def forgotten_once(lease: Lease, event: TerminalEvent) -> Outcome | None:
-        outcome = await commit(lease, event)
+    async def forgotten_once(self: Decisions, lease: Lease, event: TerminalEvent) -> Outcome | None:
+        outcome = await commit(self, lease, event)
         if not told:
             await mongo.queue.replace_one({"_id": lease.row.id}, before)
         told.append(len(publisher.sent))
         return outcome
 
-    queue.commit = forgotten_once  # type: ignore[method-assign]
+    monkeypatch.setattr(Decisions, "commit", forgotten_once)
     event = completed(lease.row)
     assert await waited_out(lambda: outcomes.commit(lease, event), "queue")
 
@@ -420,13 +452,17 @@ async def test_a_state_of_another_version_keeps_no_outcome_from_the_stream(
 
 
 async def test_a_broker_that_is_away_holds_up_no_run_that_waits(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    decisions: Decisions,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
 ) -> None:
     first = make_row()
     final = make_row(after=(first.job,))
     await queue.enqueue([final, first])
     lease = await claimed(queue)
-    assert await decided(queue, lease, completed(lease.row))
+    assert await decided(decisions, lease, completed(lease.row))
     await unpublished_long(mongo, first.id)
     publisher.outages.append(KafkaConnectionError())
 
@@ -437,13 +473,13 @@ async def test_a_broker_that_is_away_holds_up_no_run_that_waits(
 
 
 async def test_what_has_ended_is_kept_for_longer_than_its_command(
-    mongo: Mongo, queue: Queue
+    mongo: Mongo, queue: Queue, decisions: Decisions, cancels: Cancels
 ) -> None:
     row, stub = make_row(), make_row()
     await queue.enqueue([row])
     lease = await claimed(queue)
-    await decided(queue, lease, completed(lease.row))
-    await queue.request_cancel(stub.id, stub.job, stub.project, "there may be no request")
+    await decided(decisions, lease, completed(lease.row))
+    await cancels.request(stub.id, stub.job, stub.project, "there may be no request")
 
     ends = [kept["ended_at"] async for kept in mongo.queue.find({})]
     indexes = await mongo.queue.index_information()
@@ -461,7 +497,9 @@ def test_the_story_of_a_failure_fits_in_its_event() -> None:
     assert len(event.encode()) < 10_000
 
 
-async def test_uploads_of_an_earlier_lease_are_not_forgotten(mongo: Mongo, queue: Queue) -> None:
+async def test_uploads_of_an_earlier_lease_are_not_forgotten(
+    mongo: Mongo, queue: Queue, decisions: Decisions
+) -> None:
     """A worker that was told to end in the middle of its uploads counts no attempt."""
     row = make_row()
     await queue.enqueue([row])
@@ -471,17 +509,19 @@ async def test_uploads_of_an_earlier_lease_are_not_forgotten(mongo: Mongo, queue
     again = await claimed(queue)
     assert await queue.note_uploads(again, ["generated/winner.png"])
 
-    assert await decided(queue, again, completed(again.row))
+    assert await decided(decisions, again, completed(again.row))
 
     assert "generated/loser.png" in (await stored(mongo, row.id)).uploads
 
 
-async def test_a_run_without_losers_leaves_nothing_to_be_swept(mongo: Mongo, queue: Queue) -> None:
+async def test_a_run_without_losers_leaves_nothing_to_be_swept(
+    mongo: Mongo, queue: Queue, decisions: Decisions
+) -> None:
     await queue.enqueue([make_row()])
     lease = await claimed(queue)
     await queue.note_uploads(lease, ["generated/winner.png"])
 
-    await decided(queue, lease, completed(lease.row))
+    await decided(decisions, lease, completed(lease.row))
 
     assert (await stored(mongo, lease.row.id)).uploads == ()
 
@@ -490,7 +530,11 @@ async def test_a_run_without_losers_leaves_nothing_to_be_swept(mongo: Mongo, que
 
 
 async def test_an_expired_lease_is_ready_again_after_a_backoff_and_counted(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    decisions: Decisions,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
 ) -> None:
     row = make_row(max_attempts=3)
     await queue.enqueue([row])
@@ -504,7 +548,7 @@ async def test_an_expired_lease_is_ready_again_after_a_backoff_and_counted(
     assert timedelta(seconds=15) < kept.due - now() <= timedelta(seconds=21)
     assert await queue.claim() is None
     assert not await queue.renew(lost)
-    assert not await decided(queue, lost, completed(lost.row))
+    assert not await decided(decisions, lost, completed(lost.row))
     assert publisher.sent == []
 
 
@@ -550,12 +594,16 @@ async def test_a_run_whose_worker_died_in_every_attempt_fails_as_poison(
 
 
 async def test_a_cancelled_run_whose_worker_died_is_cancelled(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    cancels: Cancels,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
 ) -> None:
     row = make_row()
     await queue.enqueue([row])
     await claimed(queue)
-    await queue.request_cancel(row.id, row.job, row.project, "no longer wanted")
+    await cancels.request(row.id, row.job, row.project, "no longer wanted")
     await expire(mongo, row.id)
 
     await outcomes.sweep()
@@ -569,10 +617,14 @@ async def test_a_cancelled_run_whose_worker_died_is_cancelled(
 
 
 async def test_a_cancel_that_overtakes_its_request_is_found_by_it(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher
+    mongo: Mongo,
+    queue: Queue,
+    cancels: Cancels,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
 ) -> None:
     row = make_row(run_number=2, flow_id=uuid4())
-    early = await queue.request_cancel(row.id, row.job, row.project, "too late")
+    early = await cancels.request(row.id, row.job, row.project, "too late")
     assert early is not None
     assert early.state is RowState.OVERTAKEN
 
@@ -590,43 +642,45 @@ async def test_a_cancel_that_overtakes_its_request_is_found_by_it(
 
 
 async def test_another_project_can_cancel_neither_a_run_nor_one_to_come(
-    mongo: Mongo, queue: Queue
+    mongo: Mongo, queue: Queue, cancels: Cancels
 ) -> None:
     there, to_come = make_row(), make_row()
     await queue.enqueue([there])
 
-    assert await queue.request_cancel(there.id, there.job, "other", "mine now") is None
-    assert await queue.request_cancel(there.id, uuid4(), there.project, "wrong job") is None
-    await queue.request_cancel(to_come.id, to_come.job, "other", "mine now")
+    assert await cancels.request(there.id, there.job, "other", "mine now") is None
+    assert await cancels.request(there.id, uuid4(), there.project, "wrong job") is None
+    await cancels.request(to_come.id, to_come.job, "other", "mine now")
     assert await queue.enqueue([to_come]) == []
 
     assert await stored(mongo, there.id) == there
     assert await stored(mongo, to_come.id) == to_come
 
 
-async def test_a_request_and_its_cancel_that_race_never_run(queue: Queue) -> None:
+async def test_a_request_and_its_cancel_that_race_never_run(
+    queue: Queue, decisions: Decisions, cancels: Cancels
+) -> None:
     """Two generators take in the two commands; whoever comes second finds the other."""
     for _ in range(50):
         row = make_row()
 
         overtaken, flagged = await asyncio.gather(
-            queue.enqueue([row]), queue.request_cancel(row.id, row.job, row.project, "race")
+            queue.enqueue([row]), cancels.request(row.id, row.job, row.project, "race")
         )
 
         assert flagged is not None
         assert flagged.cancel
         assert [row.id for row in overtaken] == [row.id] or flagged.state is RowState.READY
-        await queue.cancel_unleased(flagged, run_events.cancelled(row, "race"))
+        await decisions.cancel_unleased(flagged, run_events.cancelled(row, "race"))
         assert await queue.claim() is None
 
 
-async def test_a_cancel_that_names_no_run_means_the_latest(queue: Queue) -> None:
+async def test_a_cancel_that_names_no_run_means_the_latest(queue: Queue, cancels: Cancels) -> None:
     job = uuid4()
     runs = [make_row(id=uuid4(), job=job, run_number=number) for number in (1, 3, 2)]
     await queue.enqueue(runs)
 
-    assert await queue.current_run(job, "demo") == runs[1].id
-    assert await queue.current_run(job, "other") is None
+    assert await cancels.current_run(job, "demo") == runs[1].id
+    assert await cancels.current_run(job, "other") is None
 
 
 # after
@@ -679,14 +733,18 @@ async def test_runs_that_wait_for_a_failed_job_are_cancelled_down_the_chain(
 
 @pytest.mark.parametrize("succeeded", [True, False])
 async def test_the_sweep_settles_what_a_process_that_died_left_waiting(
-    queue: Queue, outcomes: Outcomes, publisher: RememberingPublisher, succeeded: bool
+    queue: Queue,
+    decisions: Decisions,
+    outcomes: Outcomes,
+    publisher: RememberingPublisher,
+    succeeded: bool,
 ) -> None:
     first = make_row()
     final = make_row(after=(first.job,))
     await queue.enqueue([final, first])
     lease = await claimed(queue)
     failed = run_events.failed(lease.row, "x", "")
-    assert await decided(queue, lease, completed(lease.row) if succeeded else failed)
+    assert await decided(decisions, lease, completed(lease.row) if succeeded else failed)
     assert await queue.claim() is None
 
     await outcomes.sweep()
@@ -709,7 +767,7 @@ async def test_the_sweep_frees_a_run_that_lost_its_last_wait_just_before_a_crash
 
 
 async def test_the_net_reaches_every_waiting_run(
-    mongo: Mongo, queue: Queue, outcomes: Outcomes
+    mongo: Mongo, queue: Queue, decisions: Decisions, outcomes: Outcomes
 ) -> None:
     hopeless = [make_row(after=(uuid4(),)) for _ in range(600)]
     await queue.enqueue(hopeless)
@@ -717,7 +775,7 @@ async def test_the_net_reaches_every_waiting_run(
     final = make_row(after=(first.job,))
     await queue.enqueue([first, final])
     lease = await claimed(queue)
-    assert await decided(queue, lease, completed(lease.row))
+    assert await decided(decisions, lease, completed(lease.row))
 
     await outcomes.sweep()
 

@@ -21,12 +21,11 @@ from schemas.queue import QueueRow
 from schemas.topics import GENERATION_EVENTS, GENERATION_PROGRESS
 from services import run_events
 from services.broker import Publisher, client_settings
+from services.decisions import Decisions
 from services.library.feed import Feed
 from services.library.whole import Library
 from services.mongo import Collection, Document, Mongo, open_mongo
 from services.object_store import S3ObjectStore
-from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.rebuild import Rebuild
 from services.rebuild_corrections import Corrections
@@ -37,7 +36,7 @@ from tests.connected.library_parts import begun_flow
 from tests.connected.log_parts import Day
 from tests.connected.own_stack import own_stack
 from tests.connected.projection_parts import insert_job
-from tests.connected.queue_parts import RememberingPublisher, completed, make_row
+from tests.connected.queue_parts import RememberingPublisher, completed, make_row, outcomes_of
 from workers.projector import project
 
 pytestmark = pytest.mark.connected
@@ -316,8 +315,8 @@ async def shown_unpublished(place: Place) -> QueueRow:
             await publisher.publish(GENERATION_EVENTS, str(job.id), event.encode())
     await caught_up(place)
 
-    away = cast(Publisher, RememberingPublisher(outages=[TimeoutError()]))
-    outcomes = Outcomes(queue, away, FoldedDocuments(place.mongo))
+    away = RememberingPublisher(outages=[TimeoutError()])
+    outcomes = outcomes_of(place.mongo, queue, away)
     assert await outcomes.commit(lease, completed(lease.row))
     assert await place.mongo.images.find_one({"job_id": job.id})
     return lease.row
@@ -329,7 +328,7 @@ async def publish_outcome(place: Place, row: QueueRow) -> None:
     assert decided.outcome is not None
     async with Publisher.open(place.settings.kafka) as publisher:
         await publisher.publish(GENERATION_EVENTS, str(row.job), decided.outcome.event)
-    await Queue(place.mongo, place.settings.generator).published(row.id)
+    await Decisions(place.mongo).published(row.id)
 
 
 @pytest.mark.parametrize(("moved", "said"), [(10**6, "of another log"), (-1, "1 records behind")])

@@ -11,6 +11,7 @@ from schemas.common import now
 from schemas.images import Image, ImageSource, Picture
 from schemas.jobs import Reference
 from schemas.queue import RowState
+from services.cancels import Cancels
 from services.mongo import Mongo
 from services.settings import Settings
 from tests.conditions import until
@@ -122,7 +123,7 @@ async def test_a_run_is_cancelled_while_its_references_are_waited_for(world: Wor
     task = asyncio.create_task(world.fulfil(lease))
     await until(lambda: "started" in world.publisher.kinds(lease.row.job))
 
-    await world.queue.request_cancel(lease.row.id, lease.row.job, "demo", "changed my mind")
+    await Cancels(world.mongo).request(lease.row.id, lease.row.job, "demo", "changed my mind")
     await world.leases.watch_cancels()
     await task
 

@@ -9,6 +9,7 @@ import pytest
 from schemas.jobs import Dialect, Job, Reference, ReferenceRole
 from schemas.queue import RowState
 from services.admission import Admission
+from services.decisions import Decisions
 from services.errors import ImageNotFound, InvalidRequest, ReferenceGone
 from services.library.leads import Leads, Scope
 from services.library.references import MOST
@@ -16,6 +17,7 @@ from services.library.sources import pictures_of
 from services.mongo import Mongo
 from services.queue import Queue
 from services.settings import Settings
+from services.successors import Successors
 from tests.connected import queue_parts
 from tests.connected.library_parts import (
     admission_of,
@@ -108,8 +110,8 @@ async def test_a_pending_one_is_waited_for_and_found_when_it_is_there(
     assert lease is not None
     assert lease.row.id == first.run
     event = queue_parts.completed(made)
-    await queue_parts.decided(queue, lease, event)
-    await queue.settle_run(first.run)
+    await queue_parts.decided(Decisions(mongo), lease, event)
+    await Successors(mongo).settle_run(first.run)
     row = await mongo.queue.find_one({"_id": second.run})
     assert row is not None
     assert row["state"] == RowState.READY

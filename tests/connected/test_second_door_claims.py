@@ -13,6 +13,7 @@ from schemas.queue import RowState
 from schemas.topics import GENERATION_COMMANDS
 from services.accounts import Keys
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.commands import CommandReader
 from services.fairness import Fairness
 from services.intake import Intake
@@ -22,8 +23,6 @@ from services.library.leads import Leads
 from services.library.whole import Library
 from services.mongo import Mongo
 from services.object_store import S3ObjectStore
-from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Queue
 from services.reruns import Changes
 from services.settings import Settings
@@ -41,7 +40,7 @@ from tests.connected.library_parts import (
     wish,
 )
 from tests.connected.projection_parts import stored_job
-from tests.connected.queue_parts import RememberingPublisher
+from tests.connected.queue_parts import RememberingPublisher, outcomes_of
 
 pytestmark = pytest.mark.connected
 
@@ -73,7 +72,8 @@ class Door:
             admission=self.admission,
             fairness=Fairness(mongo, CATALOGUE),
             queue=queue,
-            outcomes=Outcomes(queue, publisher, FoldedDocuments(mongo)),
+            cancels=Cancels(mongo),
+            outcomes=outcomes_of(mongo, queue, publisher),
             publisher=publisher,
             slot=Slot(),
         )

@@ -12,14 +12,20 @@ from schemas.events import TerminalEvent
 from schemas.queue import QueueRow, RowState
 from services import run_events
 from services.broker import Publisher
+from services.cancels import Cancels
 from services.mongo import Mongo
 from services.outcomes import Outcomes
-from services.projection_documents import FoldedDocuments
 from services.queue import Lease, Queue
 from services.settings import GeneratorSettings, Settings
 from tests.connected.crash_parts import Crash, Fuse, FusedMongo, FusedPublisher
 from tests.connected.crash_world import turn_back
-from tests.connected.queue_parts import RememberingPublisher, completed, make_row, own_database
+from tests.connected.queue_parts import (
+    RememberingPublisher,
+    completed,
+    make_row,
+    outcomes_of,
+    own_database,
+)
 
 pytestmark = pytest.mark.connected
 
@@ -80,14 +86,14 @@ class Machine:
         mongo = FusedMongo(self._mongo, fuse)
         queue = Queue(mongo, SETTINGS)
         publisher = FusedPublisher(cast(Publisher, self.publisher), fuse)
-        outcomes = Outcomes(queue, publisher, FoldedDocuments(mongo))
+        outcomes = outcomes_of(mongo, queue, publisher)
         released = kind == "release"
         try:
             if kind in ("renew", "release", "abandon", "complete", "fail"):
                 if self.leases:
                     await self._hold(kind, self.leases[which % len(self.leases)], queue, outcomes)
             else:
-                await self._other(kind, self.rows[which], queue, outcomes)
+                await self._other(kind, self.rows[which], queue, Cancels(mongo), outcomes)
         except Crash:
             pass
         await self.check(released)
@@ -114,7 +120,9 @@ class Machine:
             if await outcomes.commit(held, event):
                 self.won.append(held.row.id)
 
-    async def _other(self, kind: str, row: QueueRow, queue: Queue, outcomes: Outcomes) -> None:
+    async def _other(
+        self, kind: str, row: QueueRow, queue: Queue, cancels: Cancels, outcomes: Outcomes
+    ) -> None:
         if kind == "enqueue":
             for overtaken in await queue.enqueue([row]):
                 await outcomes.cancel_unleased(overtaken)
@@ -122,7 +130,7 @@ class Machine:
             if (claimed := await queue.claim()) is not None:
                 self.leases.append(claimed)
         elif kind == "cancel":
-            flagged = await queue.request_cancel(row.id, row.job, row.project, "no")
+            flagged = await cancels.request(row.id, row.job, row.project, "no")
             if flagged is not None and flagged.outcome is None:
                 self.cancelled.add(row.id)
                 if flagged.state in (RowState.WAITING, RowState.READY):

@@ -11,7 +11,8 @@ from schemas.common import now
 from schemas.jobs import GenerationSpec, Lane, LoraWeight, Progress, Reference, Stage
 from schemas.queue import QueueRow, RowState
 from services import run_events
-from services.queue import Lease, row_document
+from services.queue import Lease
+from services.queue_rows import row_document
 
 PROMPT = "a very private prompt"
 CODEC: CodecOptions[dict[str, object]] = CodecOptions(tz_aware=True, uuid_representation=4)
