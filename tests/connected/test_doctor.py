@@ -1,6 +1,7 @@
 """Doctor against a real Kafka, mongod and S3 server in which something is deliberately broken."""
 
 import asyncio
+import re
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -205,7 +206,8 @@ async def test_a_clock_that_differs_is_told(
 
     complaint = (await wrong(settings))["clock"]
 
-    assert complaint.startswith("this machine's clock is 90 s ahead of MongoDB's")
+    # on a busy machine the question takes its time
+    assert re.match(r"this machine's clock is (8[5-9]|9\d) s ahead of MongoDB's", complaint)
 
 
 async def test_a_bucket_that_is_not_there_is_told(settings: Settings) -> None:
