@@ -10,15 +10,26 @@ import sys
 from collections.abc import Awaitable
 from typing import TypeVar
 
+import pymongo.lock
+
 T = TypeVar("T")
 
 
-async def wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:
-    async with asyncio.timeout(timeout):
-        return await awaitable
+async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+    if timeout is None or timeout > 0:
+        async with asyncio.timeout(timeout):
+            return await fut
+    future = asyncio.ensure_future(fut)
+    if not future.done():
+        future.cancel()
+        await asyncio.wait({future})
+    if future.cancelled():
+        raise TimeoutError
+    return future.result()
 
 
 def mend_wait_for() -> None:
-    """For this process and every library in it."""
+    """For this process: for whoever asks asyncio for it, and for PyMongo's waiting in line."""
     if sys.version_info < (3, 12):
         asyncio.wait_for = wait_for  # type: ignore[assignment]
+        vars(pymongo.lock)["wait_for"] = wait_for

@@ -22,14 +22,17 @@ class Decisions:
     async def commit(self, lease: Lease, event: TerminalEvent) -> Outcome | None:
         """Decide the run's outcome and return it; whoever gets None publishes nothing.
 
-        A majority need not have it yet: nothing may leave this system before `confirm`.
+        A majority need not have it yet: no event of it may go out before `confirm`. A refusal is a
+        majority's, so that whoever looks for its reason sees it.
         """
-        fence = {**lease.mine, "state": RowState.LEASED}
-        rows = self._unconfirmed_rows
-        if not isinstance(event, GenerationCompleted):
-            return await self._decide(rows, fence, event)
-        only_winners = not lease.row.uploads  # before this lease; a release counts no attempt
-        return await self._decide(rows, {**fence, "cancel": False}, event, no_losers=only_winners)
+        fence, no_losers = {**lease.mine, "state": RowState.LEASED}, False
+        if isinstance(event, GenerationCompleted):
+            fence["cancel"] = False
+            no_losers = not lease.row.uploads  # before this lease; a release counts no attempt
+        for rows in (self._unconfirmed_rows, self._rows):
+            if outcome := await self._decide(rows, fence, event, no_losers=no_losers):
+                return outcome
+        return None
 
     async def confirm(self, run: UUID, outcome: Outcome) -> None:
         """Return once a majority has the outcome; raise `Unavailable` where a failing server
@@ -44,7 +47,8 @@ class Decisions:
     async def cancel_unleased(self, row: QueueRow, event: TerminalEvent) -> Outcome | None:
         """Decide a run that nobody holds; None when a worker has it or it has an outcome."""
         unleased = [RowState.OVERTAKEN, RowState.WAITING, RowState.READY]
-        return await self._decide(self._rows, {"_id": row.id, "state": {"$in": unleased}}, event)
+        fence = {"_id": row.id, "state": {"$in": unleased}}
+        return await self._decide(self._unconfirmed_rows, fence, event)
 
     async def published(self, run: UUID) -> None:
         await self._rows.update_one({"_id": run}, {"$set": {"published": True}})

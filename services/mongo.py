@@ -1,5 +1,6 @@
 """The one module that knows MongoDB's client: settings in, a `Mongo` of named collections out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ class Mongo:
     def __init__(self, client: AsyncMongoClient[Document], database: str, prefix: str = "") -> None:
         self.client = client
         self._prefix = prefix
+        self._transactions: set[asyncio.Task[Any]] = set()  # the loop alone would forget them
         self.database: AsyncDatabase[Document] = client.get_database(
             database,
             codec_options=CodecOptions(tz_aware=True, uuid_representation=4),
@@ -71,9 +73,28 @@ class Mongo:
         await self.client.admin.command("ping")
 
     async def transaction(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` in a transaction, again while the server says that it may be repeated."""
+        """Run `work` in a transaction, again while the server says that it may be repeated.
+
+        Whoever is cancelled goes at once: a server that is away hears of it later, or never.
+        """
+        transacting = asyncio.create_task(self._transact(work))
+        self._transactions.add(transacting)
+        transacting.add_done_callback(self._ended)
+        try:
+            await asyncio.wait({transacting})
+        except asyncio.CancelledError:
+            transacting.cancel()
+            raise
+        return transacting.result()
+
+    async def _transact(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
         async with self.client.start_session() as session:
             return await session.with_transaction(work)
+
+    def _ended(self, transacting: asyncio.Task[Any]) -> None:
+        self._transactions.discard(transacting)
+        if not transacting.cancelled():
+            transacting.exception()  # whoever waited has it; of whoever left, nobody wants it
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:

@@ -1,9 +1,9 @@
 """Doctor against a real Kafka, mongod and S3 server in which something is deliberately broken."""
 
 import asyncio
-import re
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path

@@ -307,6 +307,23 @@ async def test_completion_loses_against_a_cancel_that_came_first(
     assert await decided(decisions, lease, run_events.cancelled(lease.row, "changed my mind"))
 
 
+async def test_who_is_refused_for_a_cancel_sees_it(
+    queue: Queue, decisions: Decisions, cancels: Cancels
+) -> None:
+    """Else nobody would decide the run before its lease has expired; 300 rounds."""
+    for later in range(300):
+        row = make_row()
+        await queue.enqueue([row])
+        lease = await claimed(queue)
+
+        cancelling = asyncio.create_task(cancels.request(row.id, row.job, row.project, "race"))
+        await asyncio.sleep(later % 30 / 10_000)
+        outcome = await decisions.commit(lease, completed(lease.row))
+
+        assert outcome is not None or row.id in await queue.cancelled([lease])
+        await cancelling
+
+
 async def test_among_racing_deciders_exactly_one_wins(
     mongo: Mongo,
     queue: Queue,

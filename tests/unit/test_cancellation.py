@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+import pymongo.lock
 import pytest
 
 from services.cancellation import mend_wait_for
@@ -35,6 +36,12 @@ async def test_a_cancel_in_any_turn_of_the_loop_is_heard(turns: int) -> None:
     assert task.cancelled()
 
 
+def test_pymongo_waits_in_line_with_the_same_one() -> None:
+    mend_wait_for()
+
+    assert vars(pymongo.lock)["wait_for"] is asyncio.wait_for
+
+
 async def test_it_still_ends_what_takes_too_long() -> None:
     mend_wait_for()
 
@@ -43,8 +50,13 @@ async def test_it_still_ends_what_takes_too_long() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
-async def test_a_time_that_is_over_ends_it_at_once(timeout: int) -> None:
+async def test_a_time_that_is_over_ends_it_before_it_begins(timeout: int) -> None:
     mend_wait_for()
+    begun = []
+
+    async def begin() -> None:
+        begun.append(timeout)
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.sleep(LATER), timeout)
+        await asyncio.wait_for(begin(), timeout)
+    assert begun == []
