@@ -11,6 +11,7 @@ from typing import Final
 
 import uvloop
 
+from schemas.topics import RECIPES_EVENTS
 from services import gauges, metrics, telemetry
 from services.accounts import Keys
 from services.admission import Admission
@@ -23,13 +24,18 @@ from services.mongo import open_mongo
 from services.object_store import S3ObjectStore
 from services.outbox import Outbox
 from services.producers import Producers
-from services.recipes.learning import Learning
+from services.recipes.learning import GROUP, Learning
 from services.recipes.store import Recipes
 from services.redelivery import kept_up
 from services.settings import Settings
 from services.signing import Signer
+from services.subscription import subscribed
+from services.watchdog import Watchdog
 
 UPLOADS_EVERY: Final = timedelta(minutes=1)
+#: Longer than a consumer takes to break, be closed and made anew: what this ends is a blocked loop.
+STUCK_AFTER: Final = timedelta(minutes=5)
+STOPPED_WITHIN: Final = 15.0  #: seconds for the recipes in hand and for leaving their group
 
 
 async def main() -> None:
@@ -60,15 +66,18 @@ async def main() -> None:
             (library.deletion.sweep, "deletions", every),
             (library.purging.sweep, "purges", every),
             (library.uploads.sweep, "uploads", UPLOADS_EVERY),
-            (learning.follow, "recipes", timedelta()),
             (seen.depths, "depths", gauges.EVERY),
             (seen.lags, "lags", gauges.EVERY),
         )
+        watchdog = Watchdog(STUCK_AFTER)
+        watchdog.start()
+        recipes = subscribed(settings.kafka, RECIPES_EVENTS, GROUP, learning.learn, watchdog)
         running = [asyncio.create_task(kept_up(*chore)) for chore in chores]
+        running.append(asyncio.create_task(recipes))
         await stopped.wait()
         for task in running:
             task.cancel()
-        await asyncio.wait(running)
+        await asyncio.wait(running, timeout=STOPPED_WITHIN)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """recipes.events in -> recipes that are known; what can't be trusted goes to the dead letters."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from pydantic import ValidationError
 
 from schemas.events import RecipePublished
-from schemas.topics import RECIPES_EVENTS
-from services.broker import Publisher, client_settings
-from services.dead_letters import bury
+from services.broker import Publisher
+from services.dead_letters import Record, bury
 from services.errors import Forbidden, UnreadableMessage
 from services.producers import Producers
 from services.recipes.store import Recipes
@@ -25,8 +22,6 @@ log = structlog.get_logger()
 GROUP: Final = "recipes"
 SOURCE: Final = "/workers/outbox"
 TYPE: Final[str] = RecipePublished.model_fields["type"].default
-PAUSE: Final = 500  #: milliseconds that a look for more may take
-MOST: Final = 100  #: records between two commits
 
 
 class Learning:
@@ -40,30 +35,12 @@ class Learning:
         self._recipes = recipes
         self._publisher = publisher
 
-    async def follow(self) -> None:
-        """For as long as Kafka answers; `kept_up` begins a new membership."""
-        prefix = self._settings.kafka.topic_prefix
-        consumer = AIOKafkaConsumer(
-            prefix + RECIPES_EVENTS.name,
-            **client_settings(self._settings.kafka),
-            group_id=prefix + GROUP,
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        try:
-            await consumer.start()
-            while True:
-                fetched = await consumer.getmany(timeout_ms=PAUSE, max_records=MOST)
-                for record in chain.from_iterable(fetched.values()):
-                    await waited_out(partial(self.learn, record), "recipes")
-                if fetched:
-                    await consumer.commit()
-        finally:
-            await consumer.stop()
+    async def learn(self, records: Sequence[Record]) -> None:
+        """Return when all of `records` may be committed: an outage is waited out, not skipped."""
+        for record in records:
+            await waited_out(partial(self._learn, record), "recipes")
 
-    async def learn(self, record: Any) -> None:  # noqa: ANN401 - aiokafka has no types
-        """Raises what `waited_out` waits out, and nothing else."""
+    async def _learn(self, record: Record) -> None:
         try:
             event = await self._read(record)
         except UnreadableMessage as error:
@@ -73,7 +50,7 @@ class Learning:
         news = await self._recipes.learn(event.projectid, event.data, moment)
         log.info("recipe_learned" if news else "recipe_known", recipe=event.data.recipe_id)
 
-    async def _read(self, record: Any) -> RecipePublished:  # noqa: ANN401
+    async def _read(self, record: Record) -> RecipePublished:
         value = record.value or b""
         trusted = await self._producers.trusted(value, tuple(record.headers))
         if not trusted.may_produce:

@@ -10,22 +10,24 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
 from schemas.common import now
 from schemas.recipes import Recipe, RecipeStep
 from schemas.topics import DEAD_LETTERS, RECIPES_EVENTS
 from services.accounts import Keys
-from services.broker import Publisher
+from services.broker import Publisher, client_settings
 from services.issuance import CreatedKey
 from services.mongo import Mongo, open_mongo
 from services.producers import Producers
-from services.recipes.learning import Learning
+from services.recipes.learning import GROUP, Learning
 from services.recipes.store import Recipes
-from services.redelivery import kept_up
 from services.settings import Settings
 from services.signing import Signer
+from services.subscription import subscribed
 from services.tokens import Tokens
+from services.watchdog import Watchdog
 from tests.conditions import until_answered
 from tests.connected.api_processes import ApiProcess, api_process
 from tests.connected.kafka_parts import (
@@ -184,6 +186,34 @@ async def test_a_date_in_the_future_does_not_win_for_ever(
         await until_answered(is_right)
 
 
+async def test_what_breaks_is_learned_again_and_committed_then(
+    stack: Settings, monkeypatch: pytest.MonkeyPatch, project: str
+) -> None:
+    settings, met = await own_stack(stack), list[int]()
+    store = Recipes.learn
+
+    async def breaks_once(*_what: Any) -> bool:
+        monkeypatch.setattr(Recipes, "learn", store)
+        met.append(await committed(settings))
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("services.redelivery.LONGEST_PAUSE", 0)
+    monkeypatch.setattr(Recipes, "learn", breaks_once)
+    async with open_mongo(settings.mongo) as mongo, stranger(settings) as producer:
+        key = await Keys(mongo, signer_of(settings)).create(project)
+        await produce(settings, producer, b"no JSON", key)
+        await produce(settings, producer, published(project, recipe("Whisk.")), key)
+
+        async def all_committed() -> bool:
+            return await committed(settings) == 2
+
+        async with learning(settings, mongo):
+            await until_answered(lambda: known(mongo, project, "17"))
+            await until_answered(all_committed)
+
+    assert met == [0]
+
+
 async def test_the_outbox_learns_a_recipe_whose_steps_a_batch_then_shows(
     settings: Settings, mongo: Mongo, ada: httpx2.AsyncClient, key: CreatedKey, project: str
 ) -> None:
@@ -317,8 +347,11 @@ async def learning(settings: Settings, mongo: Mongo) -> AsyncIterator[None]:
     """Beside the test, as the outbox runs it."""
     producers = Producers(signer_of(settings), Keys(mongo, signer_of(settings)))
     async with Publisher.open(settings.kafka) as publisher:
-        follow = Learning(settings, producers, Recipes(mongo), publisher).follow
-        running = asyncio.create_task(kept_up(follow, "recipes", timedelta()))
+        learn = Learning(settings, producers, Recipes(mongo), publisher).learn
+        watchdog = Watchdog(timedelta(minutes=5))
+        running = asyncio.create_task(
+            subscribed(settings.kafka, RECIPES_EVENTS, GROUP, learn, watchdog)
+        )
         yield
         running.cancel()
         await asyncio.wait([running])
@@ -337,6 +370,17 @@ async def produce(settings: Settings, producer: Any, value: bytes, key: CreatedK
         headers = [strangers_signature(value, key.signing_key_id, key.signing_secret)]
     topic = settings.kafka.topic_prefix + RECIPES_EVENTS.name
     await producer.send_and_wait(topic, value, key=b"17", headers=headers)
+
+
+async def committed(settings: Settings) -> int:
+    """How many records the group of those who learn is done with."""
+    admin = AIOKafkaAdminClient(**client_settings(settings.kafka))
+    await admin.start()
+    try:
+        stored = await admin.list_consumer_group_offsets(settings.kafka.topic_prefix + "recipes")
+    finally:
+        await admin.close()
+    return sum(kept.offset for kept in stored.values())
 
 
 def reasons(letters: TopicTail) -> list[str]:
